@@ -1,0 +1,1 @@
+"""How a graph runs: passes, loop kernels, native code."""

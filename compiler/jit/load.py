@@ -1,0 +1,94 @@
+"""A program made callable: IR, object code, code in memory, function."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from compiler.abi import c_identifier
+from compiler.jit import cache as disk
+from compiler.jit.arguments import Signature
+from compiler.jit.c_call import CRun
+from compiler.jit.function import Code, NativeFunction
+from compiler.jit.runtime import runtime, thread_count
+from compiler.jit.state import Entry, FunctionState, has_fast_entry, new_state, python_function
+from compiler.jit.workspace import Workspaces
+from compiler.llvm.engine import LOCK, Library
+from compiler.llvm.entry import emit_program
+from compiler.llvm.entry_kernels import updates_weights
+from compiler.llvm.target import Target
+from compiler.program import Program
+from symgraph.errors import CompileError
+
+
+def load(
+    program: Program,
+    target: Target | None = None,
+    weights: Sequence[np.ndarray] = (),
+    *,
+    threads: int | None = None,
+    cache: bool = True,
+    lock: threading.Lock | None = None,
+) -> NativeFunction:
+    """Compiles a program for this machine, or takes it from the cache on disk.
+
+    `weights` are used in place: C-contiguous, of the declared types; the function keeps them alive.
+    `threads` as in `thread_count`. A program that updates weights runs under `lock` (its own by default):
+    give functions that update the same weights the same one. Raises CompileError, BackendUnavailable.
+    """
+    count = thread_count(threads)
+    _check_weights(program, weights)
+    host = target or Target.host()
+    with LOCK:
+        fast = has_fast_entry()
+        text = emit_program(program, host, python=fast)
+        object_code, found = disk.compiled(text, host, cache)
+        prefix = c_identifier(program.name)
+        exports = ("run", "workspace_bytes", "python") if fast else ("run", "workspace_bytes")
+        library = Library(object_code, [f"{prefix}_{name}" for name in exports])
+    code = Code(text, object_code, host, found)
+    return _function(program, prefix, library, weights, count, lock, code)
+
+
+def _function(
+    program: Program,
+    prefix: str,
+    library: Library,
+    weights: Sequence[np.ndarray],
+    threads: int,
+    lock: threading.Lock | None,
+    code: Code,
+) -> NativeFunction:
+    shared = runtime()
+    state = new_state(threads, shared.parallel if threads > 1 else 0, weights)
+    workspaces = Workspaces(state, shared.push, shared.pop)
+    state.owners += (library, workspaces)
+    signature = Signature(program.name, program.inputs, program.outputs, program.dims)
+    address = library.addresses
+    run = CRun(signature, address[f"{prefix}_run"], address[f"{prefix}_workspace_bytes"], state)
+    exclusive = (lock or threading.Lock()) if updates_weights(program) else None
+    entry = _entry(program.name, address.get(f"{prefix}_python"), state)
+    return NativeFunction(signature, entry, run, workspaces, exclusive, code)
+
+
+def _entry(name: str, address: int | None, state: FunctionState) -> Entry:
+    """The native entry; where there is none, one that declines, so that every call takes the long way."""
+    return python_function(name, address, state) if address else _decline
+
+
+def _decline(*arrays: object) -> None:
+    """An entry that leaves all to the long way."""
+
+
+def _check_weights(program: Program, weights: Sequence[np.ndarray]) -> None:
+    if len(weights) != len(program.weights):
+        raise CompileError(f"{program.name} has {len(program.weights)} weights, got {len(weights)}")
+    for argument, array in zip(program.weights, weights, strict=True):
+        fits = array.shape == argument.type.shape and array.dtype == argument.type.dtype
+        if not (fits and array.flags.c_contiguous and array.flags.aligned):
+            raise CompileError(
+                f"{program.name}: weight {argument.name!r} must be a C-contiguous {argument.type}, "
+                f"got {array.dtype} of shape {array.shape}"
+            )

@@ -1,0 +1,148 @@
+"""Vector loops: whole vectors first, then masked ones for the remainder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from compiler.llvm.emit_arithmetic import binary
+from compiler.llvm.emit_expression import Expressions
+from compiler.llvm.emit_reduction import Reductions, find_places
+from compiler.llvm.emit_value import Value, broadcast, integer, iota_text
+from compiler.llvm.target import Target
+from compiler.loop.grammar import Accumulate, Alloc, Cast, Const, For, Index, Load, Store
+from compiler.loop.walk import expressions, postorder, statements
+from symgraph.types import DType, bool_, float32, float64, int64
+
+STRAIGHT = 8  # vectors of a static loop that are written one after another
+COPIES = 4  # partial results of a reduction, which hide the latency of an addition
+SMALL, MEDIUM = 32, 100  # operations of a body that is worth COPIES, or half of them
+FLUSH = 16  # unrolled iterations whose sum stays in one level
+
+
+class VectorLoop:
+    """One vector loop. Iterations are counted from 0; iteration t has the index start + t*step."""
+
+    def __init__(
+        self,
+        evaluator: Expressions,
+        target: Target,
+        loop: For,
+        bounds: tuple[Value, Value],
+        body: Callable[[str, int], None],
+    ) -> None:
+        self.evaluator, self.loop, self.body = evaluator, loop, body
+        self.writer = evaluator.writer
+        self.start, self.stop = bounds
+        first, last = self.start.literal, self.stop.literal
+        self.count = None if first is None or last is None else len(range(first, last, loop.step))
+        self.lanes = self._choose_lanes(target)
+        places = find_places(loop)
+        self.copies = self._choose_copies() if places else 1
+        self.reductions = Reductions(evaluator.memory, places, self.lanes, self.copies)
+
+    def _choose_lanes(self, target: Target) -> int:
+        """A register of the widest float, else of 4-byte elements; no wider than a short static loop."""
+        dtypes = _element_types(self.loop)
+        widest = float64 if float64 in dtypes else int64 if dtypes == {int64} else float32
+        lanes = target.lanes(widest)
+        while self.count is not None and lanes // 2 >= max(1, self.count):
+            lanes //= 2
+        return lanes
+
+    def _choose_copies(self) -> int:
+        body = list(statements(self.loop.body))
+        if any(isinstance(statement, For) for statement in body):
+            return 1
+        size = sum(
+            not isinstance(part, (Index, Const))
+            for statement in body for part in postorder(expressions(statement))
+        )
+        return COPIES if size <= SMALL else COPIES // 2 if size <= MEDIUM else 1
+
+    def write(self) -> None:
+        evaluate = self.evaluator.evaluate
+        places = {place: evaluate(*place[1]) for place in self.reductions.slots}
+        self.reductions.begin()
+        if self.count is not None and self.count <= STRAIGHT * self.lanes:
+            self._straight(0, self.count)
+        else:
+            self._iterate()
+        self.reductions.finish(places)
+
+    def _straight(self, first: int, last: int) -> None:
+        """Iterations `first` to `last`, both known, without a loop."""
+        for number, iteration in enumerate(range(first, last, self.lanes)):
+            left = min(self.lanes, last - iteration)
+            mask = None
+            if left < self.lanes:
+                mask = "<" + ", ".join(f"i1 {str(n < left).lower()}" for n in range(self.lanes)) + ">"
+            self.reductions.copy = number % self.copies
+            self._step(str(iteration), mask)
+
+    def _iterate(self) -> None:
+        group = self.lanes * self.copies
+        count = self._iterations()
+        whole = binary(self.writer, "sub", count, binary(self.writer, "mod", count, integer(group)))
+        if self.reductions.sums_floats and (self.count is None or self.count > group * FLUSH):
+            self.writer.loop("0", whole.scalar, group * FLUSH, lambda t: self._long_sum(t, whole, group))
+        else:
+            self.writer.loop("0", whole.scalar, group, self._group)
+        if self.count is not None:
+            self._straight(self.count - self.count % group, self.count)
+        elif self.copies == 1:
+            some = binary(self.writer, "lt", whole, count)
+            with self.writer.when(some.scalar):
+                self._remainder(whole.scalar, count)
+        else:
+            self.reductions.copy = 0
+            self.writer.loop(whole.scalar, count.scalar, self.lanes, lambda t: self._remainder(t, count))
+
+    def _iterations(self) -> Value:
+        """How many iterations there are; not negative."""
+        distance = binary(self.writer, "sub", self.stop, self.start)
+        rounded = binary(self.writer, "add", distance, integer(self.loop.step - 1))
+        count = binary(self.writer, "div", rounded, integer(self.loop.step))
+        return binary(self.writer, "maximum", count, integer(0))
+
+    def _group(self, iteration: str) -> None:
+        for copy in range(self.copies):
+            self.reductions.copy = copy
+            offset = Value(int64, iteration)
+            self._step(binary(self.writer, "add", offset, integer(copy * self.lanes)).scalar, None)
+
+    def _long_sum(self, iteration: str, whole: Value, group: int) -> None:
+        end = binary(self.writer, "add", Value(int64, iteration), integer(group * FLUSH))
+        stop = binary(self.writer, "minimum", end, whole)
+        self.writer.loop(iteration, stop.scalar, group, self._group)
+        with self.writer.running(self.lanes, None, True):
+            self.reductions.flush()
+
+    def _remainder(self, iteration: str, count: Value) -> None:
+        """The lanes that are left, at most all of them."""
+        left = binary(self.writer, "sub", count, Value(int64, iteration))
+        clipped = binary(self.writer, "minimum", left, integer(self.lanes))
+        narrow = self.writer.op(f"trunc i64 {clipped.scalar} to i32")
+        with self.writer.running(self.lanes, None, True):
+            limit = broadcast(self.writer, narrow, "i32")
+            numbers = iota_text(self.lanes, 1, "i32")
+            mask = self.writer.op(f"icmp slt <{self.lanes} x i32> {numbers}, {limit}")
+        self._step(iteration, mask)
+
+    def _step(self, iteration: str, mask: str | None) -> None:
+        scaled = binary(self.writer, "mul", Value(int64, iteration), integer(self.loop.step))
+        index = binary(self.writer, "add", self.start, scaled)
+        with self.writer.running(self.lanes, mask, True):
+            self.body(index.scalar, self.loop.step)
+
+
+def _element_types(loop: For) -> set[DType]:
+    """Types that lanes are chosen for. Index arithmetic and conditions do not count."""
+    found: set[DType] = set()
+    for statement in statements(loop.body):
+        if isinstance(statement, (Store, Accumulate, Alloc)):
+            found.add(statement.buffer.dtype)
+        for part in postorder(expressions(statement)):
+            is_element = isinstance(part, (Const, Cast)) and part.dtype not in (int64, bool_)
+            if isinstance(part, Load) or is_element:
+                found.add(part.dtype)
+    return found

@@ -1,0 +1,62 @@
+"""LLVM text to object code. Text is parsed, verified, optimized and emitted in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import llvmlite.binding as binding
+
+from compiler.llvm.target import Target
+from symgraph.errors import CompileError
+
+Result = TypeVar("Result")
+
+
+def compile_module(text: str, target: Target) -> bytes:
+    """Object code of a module given as LLVM text. Raises CompileError where LLVM rejects it."""
+    return _finish(text, target, lambda module: target.machine().emit_object(module))
+
+
+def assembly(text: str, target: Target) -> str:
+    """What `compile_module` makes, as assembly text."""
+    return _finish(text, target, lambda module: target.machine().emit_assembly(module))
+
+
+def optimized(text: str, target: Target) -> str:
+    """The module as LLVM text after optimization."""
+    return _finish(text, target, str)
+
+
+def _finish(text: str, target: Target, emit: Callable[[binding.ModuleRef], Result]) -> Result:
+    # A context of its own: types and metadata of a module die with it.
+    context = binding.create_context()
+    header = f'target triple = "{target.triple}"\n'
+    try:
+        module = binding.parse_assembly(header + text, context)
+    except RuntimeError as error:
+        raise CompileError(f"LLVM rejects the generated module: {error}") from error
+    with module:
+        module.data_layout = str(target.machine().target_data)
+        _verify(module)
+        _optimize(module, target)
+        return emit(module)
+
+
+def _verify(module: binding.ModuleRef) -> None:
+    try:
+        module.verify()
+    except RuntimeError as error:
+        raise CompileError(f"LLVM's verifier rejects the generated module: {error}") from error
+
+
+def _optimize(module: binding.ModuleRef, target: Target) -> None:
+    # The loop and SLP vectorizers stay off: vectors are chosen here, and SLP is slow on AVX-512.
+    tuning = binding.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = False
+    tuning.slp_vectorization = False
+    tuning.loop_interleaving = False
+    tuning.loop_unrolling = False
+    builder = binding.create_pass_builder(target.machine(), tuning)
+    with builder, builder.getModulePassManager() as passes:
+        passes.run(module, builder)

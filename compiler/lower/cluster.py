@@ -1,0 +1,68 @@
+"""From a cluster to kernels: which writer takes it, and what memory the kernels run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from compiler.clusters import Cluster, Form
+from compiler.llvm.target import Target
+from compiler.loop.grammar import Buffer, Index, Kernel, Load, Statement, Store
+from compiler.lower.access import Buffers
+from compiler.lower.columns import Columns
+from compiler.lower.fused import Fused
+from compiler.lower.nest import Group, shared
+from compiler.lower.product import product_steps
+from compiler.lower.rows import Rows, combine_parts
+from compiler.lower.scatter import scatter_body
+from compiler.lower.step import Step
+from symgraph.dimension import product
+from symgraph.graph import Node
+
+Home = Callable[[Node], Node]
+
+
+def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target) -> list[Step]:
+    """The kernels of a cluster, in the order they run."""
+    if cluster.form is Form.CONTRACTION:
+        return product_steps(cluster, home, dims, target)
+    if cluster.form is Form.SCATTER:
+        buffers = Buffers(home)
+        return [_step(cluster, buffers, scatter_body(cluster, buffers), dims)]
+    axes = sweep_axes(cluster)
+    if axes and len(cluster.domain) - 1 not in axes:
+        return [_fused_step(Columns(cluster, home, axes), dims)]
+    rows = Rows(cluster, home, axes)
+    steps = [_fused_step(rows, dims)]
+    if rows.parts > 1:
+        for reduction, partial in rows.partial.items():
+            writer, body = combine_parts(reduction, partial, home)
+            steps.append(_step(cluster, writer.buffers, body, dims))
+    return steps
+
+
+def sweep_axes(cluster: Cluster) -> tuple[int, ...]:
+    """The axes whose reductions give statistics; if none is used inside, those along the last axis."""
+    if cluster.reduced is not None:
+        return cluster.reduced
+    last = len(cluster.domain) - 1
+    sets = dict.fromkeys(r.attrs["axes"] for r in cluster.reductions)
+    return next((s for s in sets if last in s), next(iter(sets), ()))
+
+
+def copy_step(value: Node, state: Node, cluster: Cluster, dims: tuple[str, ...]) -> Step:
+    """Put a value that was kept aside into the state it is the new value of."""
+    size = product(value.type.shape)
+    source, target = Buffer("b0", value.type.dtype, (size,)), Buffer("b1", value.type.dtype, (size,))
+    group = Group((0,), size, Index("i0"))
+    body = (shared(group, (Store(target, (group.index,), Load(source, (group.index,))),), 1, vector=True),)
+    return Step(Kernel("copy", (source, target), dims, body), (value, state), cluster)
+
+
+def _fused_step(writer: Fused, dims: tuple[str, ...]) -> Step:
+    body = writer.body()  # pyright: ignore[reportAttributeAccessIssue]
+    return _step(writer.cluster, writer.buffers, body, dims)
+
+
+def _step(cluster: Cluster, buffers: Buffers, body: tuple[Statement, ...], dims: tuple[str, ...]) -> Step:
+    kernel = Kernel("kernel", tuple(buffers.buffers), dims, body)
+    return Step(kernel, tuple(buffers.memories), cluster)

@@ -1,0 +1,122 @@
+"""Fused kernels whose lanes run along a kept axis: batch norm, gradients of biases, sums over rows.
+
+    for each block of columns (shared among threads)
+        sweep all rows: compute, store, accumulate into one accumulator a column
+        statistics of the columns                      as often as statistics depend on statistics
+
+Whole rows or wide blocks: narrow ones waste pages and the prefetcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from compiler.clusters import Cluster
+from compiler.loop.grammar import (
+    Alloc,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    Index,
+    Load,
+    Statement,
+    Store,
+    binary,
+    index,
+)
+from compiler.lower.access import ZERO, Scratch, place
+from compiler.lower.fused import Fused, accumulate_into, identity
+from compiler.lower.nest import SHARE, nested
+from compiler.lower.sweeps import Sweep, plan_sweeps
+from symgraph.dimension import product
+from symgraph.graph import Node
+from symgraph.types import DType, int64
+
+WIDEST_BLOCK = 512
+NARROWEST_BLOCK = 128
+
+
+class Columns(Fused):
+    """Writes the kernel of a loop cluster by blocks of columns."""
+
+    def __init__(self, cluster: Cluster, home: Callable[[Node], Node], axes: tuple[int, ...]):
+        super().__init__(cluster, home)
+        self.plan = plan_sweeps(cluster, frozenset())
+        self.reduced = tuple(g for g in self.groups if g.axes[0] in axes)
+        kept = tuple(g for g in self.groups if g not in self.reduced)
+        self.outer, self.column = kept[:-1], kept[-1]
+        self.width = self._width()
+        self.arrays: list[Statement] = []
+
+    def _width(self) -> int:
+        """Columns in a block: as many as fit, but enough blocks for two threads where there is work."""
+        extent = self.column.extent
+        if not isinstance(extent, int):
+            return WIDEST_BLOCK
+        size = product(self.cluster.domain)
+        if isinstance(size, int) and size < 2 * SHARE:
+            return max(1, min(extent, WIDEST_BLOCK))
+        half = -(-extent // 2)
+        return min(WIDEST_BLOCK, max(NARROWEST_BLOCK, -(-half // 64) * 64))
+
+    def body(self) -> tuple[Statement, ...]:
+        block = Index("block")
+        start = binary("mul", block, Const(self.width, int64))
+        end = binary("minimum", binary("add", start, Const(self.width, int64)), index(self.column.extent))
+        self.start, self.end = start, end
+        inside = self._block()
+        blocks = binary("div", index(self.column.extent + (self.width - 1)), Const(self.width, int64))
+        body = nested(self.outer, inside, vector=False)
+        return (For(block.name, ZERO, blocks, body, mode="parallel"),)
+
+    def _block(self) -> tuple[Statement, ...]:
+        for node in self.plan.spilled:
+            memory = Scratch(self.cluster.domain, node.type.dtype)
+            self.spill[node] = lambda m=memory: place(self.buffers, m, list(self.position))
+        statements: list[Statement] = []
+        for number, sweep in enumerate(self.plan.sweeps):
+            statements.extend(self._statistics(sweep.statistics))
+            statements.extend(self._sweep(sweep, number))
+        statements.extend(self._statistics(self.plan.final))
+        return (*self.arrays, *statements)
+
+    def _along(self, body: tuple[Statement, ...]) -> For:
+        return For(self.column.index.name, self.start, self.end, body, mode="vector")
+
+    def _array(self, dtype: DType) -> tuple[Buffer, tuple[Expr, ...]]:
+        """A value for each column of the block."""
+        buffer = Buffer(self.fresh("column"), dtype, (self.width,))
+        self.arrays.append(Alloc(buffer))
+        return buffer, (binary("sub", self.column.index, self.start),)
+
+    def _statistics(self, nodes: tuple[Node, ...]) -> list[Statement]:
+        """The columns' own values, each computed once, kept for the sweeps that follow."""
+        body: list[Statement] = []
+        arrays: dict[Node, Expr] = {}
+        for node in nodes:
+            value = self.known[node] if node in self.known else self.bind(node, body)
+            if node in self.cluster.stored:
+                body.append(self.store(node, value))
+            if not isinstance(value, Load):
+                buffer, indices = self._array(node.type.dtype)
+                body.append(Store(buffer, indices, value))
+                arrays[node] = Load(buffer, indices)
+        self.known.update(arrays)
+        return [self._along(tuple(body))] if body else []
+
+    def _sweep(self, sweep: Sweep, number: int) -> list[Statement]:
+        clear: list[Statement] = []
+        adders = []
+        results: dict[Node, Expr] = {}
+        for reduction in sweep.reductions:
+            buffer, indices = self._array(reduction.type.dtype)
+            clear.append(Store(buffer, indices, identity(reduction.op.body, buffer.dtype)))
+            adders.append((reduction, accumulate_into(buffer, indices, reduction)))
+            results[reduction] = Load(buffer, indices)
+        body = self.element(sweep, self.plan, number, adders)
+        self.known.update(results)
+        statements: list[Statement] = [self._along(tuple(clear))] if clear else []
+        if body:
+            statements.extend(nested(self.reduced, (self._along(body),), vector=False))
+        return statements

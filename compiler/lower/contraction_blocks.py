@@ -1,0 +1,112 @@
+"""How a contraction is cut: register tile, cache blocks, tasks, and which operands are packed.
+
+`rows` x `columns` results are held in registers while k runs. A task owns `task_rows` x `task_columns`
+results and runs k in blocks of `depth`: its block of the left operand stays in the second cache, a panel
+of the right operand, `columns` wide, in or near the first. Nothing here depends on the number of threads,
+so neither do the results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compiler.llvm.target import Target
+from symgraph.dimension import Extent
+from symgraph.types import DType
+
+ASSUMED = 256  # the size that a named dimension is taken to have where a choice needs one
+TASK_FLOPS = 1 << 22  # multiplications and additions that are worth a task of their own
+STACK = 128 * 1024  # bytes of scratch that a kernel may hold itself
+CLAMPED = 1.07  # measured cost of rows with an address each
+FEW_TILES = 1  # passes over the right operand that do not repay a packed copy
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Sizes in elements. `depth` None: k is not cut, and no partial results are kept."""
+
+    rows: int
+    columns: int
+    lanes: int
+    task_rows: int
+    task_columns: int
+    depth: int | None
+    pack_right: bool
+
+
+def size(extent: Extent) -> int:
+    """An extent as a number; named dimensions are taken to be of moderate size."""
+    return extent if isinstance(extent, int) else ASSUMED
+
+
+def choose_blocks(m: Extent, n: Extent, k: Extent, dtype: DType, target: Target, packed_left: bool) -> Blocks:
+    """Blocks for a contraction. `packed_left`: its left block is copied, and must fit on the stack."""
+    lanes = target.lanes(dtype)
+    columns = _columns(n, lanes)
+    rows = _rows(m, target, columns // min(columns, lanes))
+    depth = _depth(k, columns * dtype.itemsize)
+    task_rows = _task_rows(m, rows, ((depth or size(k)) + lanes) * dtype.itemsize if packed_left else 0)
+    flops_a_column = 2 * max(1, min(size(m), task_rows)) * max(1, size(k))
+    wide = max(columns, _up(TASK_FLOPS // flops_a_column, columns))
+    if depth is not None:
+        wide = min(wide, max(columns, STACK // (task_rows * dtype.itemsize) // columns * columns))
+    return Blocks(
+        rows=rows, columns=columns, lanes=lanes, task_rows=task_rows,
+        task_columns=min(wide, _up(size(n), columns)), depth=depth,
+        pack_right=-(-size(m) // rows) > FEW_TILES,
+    )
+
+
+def _columns(n: Extent, lanes: int) -> int:
+    """Two vectors; fewer where n is known to fit in less."""
+    if not isinstance(n, int) or n > lanes:
+        return 2 * lanes
+    return power_of_two(max(1, n))
+
+
+def tail_columns(n: Extent, blocks: Blocks) -> int:
+    """The width of the last panel: whole vectors, or a power of two where less than one is left."""
+    left = n % blocks.columns if isinstance(n, int) else blocks.columns
+    return _up(left, blocks.lanes) if left > blocks.lanes else power_of_two(max(1, left))
+
+
+def power_of_two(value: int) -> int:
+    return 1 << (value - 1).bit_length()
+
+
+def _rows(m: Extent, target: Target, vectors: int) -> int:
+    """As many rows as registers hold beside the right operand, preferring to divide m without a rest."""
+    most = (target.vector_registers - 4) // vectors if target.vector_registers < 32 else 22 // vectors
+    usual = min(most, 8)
+    if not isinstance(m, int):
+        return usual
+    if m <= most:
+        return max(1, m)
+
+    def cost(rows: int) -> float:
+        # Rows that do not divide m need an address each, where else one serves all.
+        return -(-m // rows) * (rows * vectors + 1) * (1.0 if m % rows == 0 else CLAMPED)
+
+    return min(range(min(4, usual), most + 1), key=cost)
+
+
+def _depth(k: Extent, row_bytes: int) -> int | None:
+    """k in equal blocks whose panel fits on the stack; None where all of k does."""
+    most = STACK // row_bytes // 8 * 8
+    if isinstance(k, int) and k <= most:
+        return None
+    if not isinstance(k, int):
+        return min(most, 512)
+    blocks = -(-k // min(most, 512))
+    return _up(-(-k // blocks), 8)
+
+
+def _task_rows(m: Extent, rows: int, left_row_bytes: int) -> int:
+    most = 128 if not left_row_bytes else max(rows, min(128, STACK // left_row_bytes))
+    parts = max(1, -(-size(m) // most)) if isinstance(m, int) else 1
+    even = -(-size(m) // parts) if isinstance(m, int) else most
+    return max(rows, min(_up(even, rows), most // rows * rows))
+
+
+def _up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit

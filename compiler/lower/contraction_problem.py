@@ -1,0 +1,101 @@
+"""What a contraction is, before a method for it is chosen, and what comes out: kernels in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from compiler.llvm.target import Target
+from compiler.loop.grammar import (
+    Binary,
+    Buffer,
+    Const,
+    Expr,
+    Index,
+    Kernel,
+    Load,
+    Local,
+    Statement,
+    binary,
+    call,
+    extent_expr,
+)
+from compiler.loop.walk import expressions, postorder, statements
+from symgraph.dimension import Extent, Shape
+from symgraph.types import FLOATS, DType
+
+Indices = tuple[Expr, ...]
+Operand = Callable[[Indices, Expr, Expr], Expr]
+Epilogue = Callable[[Indices, Expr, Expr, Expr], tuple[Statement, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStep:
+    """A kernel and those of its buffers, by name the same in all steps, that are scratch between steps."""
+
+    kernel: Kernel
+    scratch: tuple[Buffer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contraction:
+    """What to compute. `left_unit` and `right_unit` name the index that walks memory one by one.
+
+    `left(b, m, k)`, `right(b, k, n)` and `epilogue(b, m, n, value)` may use the extents and `buffers`; `n`
+    is the vector index of the epilogue, which writes only places that belong to (b, m, n).
+    """
+
+    name: str
+    batch: Shape
+    m: Extent
+    n: Extent
+    k: Extent
+    left: Operand
+    right: Operand
+    left_unit: Literal["m", "k", None]
+    right_unit: Literal["k", "n", None]
+    epilogue: Epilogue
+    buffers: tuple[Buffer, ...]
+    extents: tuple[str, ...]
+    dtype: DType
+    target: Target
+
+    def multiply_add(self, a: Expr, b: Expr, total: Expr) -> Expr:
+        return call("fma", a, b, total) if self.dtype in FLOATS else total + a * b
+
+    def kernel(self, suffix: str, body: tuple[Statement, ...], scratch: tuple[Buffer, ...]) -> KernelStep:
+        """A kernel over those of the buffers that its body touches."""
+        touched = {name for statement in statements(body) for name in _touched(statement)}
+        chosen = tuple(buffer for buffer in (*self.buffers, *scratch) if buffer.name in touched)
+        used = tuple(buffer for buffer in scratch if buffer.name in touched)
+        return KernelStep(Kernel(self.name + suffix, chosen, self.extents, body), used)
+
+
+def _touched(statement: Statement) -> set[str]:
+    names = {e.buffer.name for e in postorder(expressions(statement)) if isinstance(e, Load)}
+    buffer = getattr(statement, "buffer", None)
+    return names | {buffer.name} if buffer is not None else names
+
+
+def is_plain(expr: Expr) -> bool:
+    """Whether an operand is a load at a sum of products of indices: as cheap as a copy of it."""
+    if not isinstance(expr, Load):
+        return False
+    parts = list(postorder(expr.indices))
+    linear = all(part.op in ("add", "sub", "mul") for part in parts if isinstance(part, Binary))
+    return linear and all(isinstance(part, (Index, Const, Local, Binary)) for part in parts)
+
+
+def ceiling(extent: Extent, divisor: int) -> Expr:
+    """extent / divisor, rounded up."""
+    return binary("div", extent_expr(extent + (divisor - 1)), divisor)
+
+
+def unflatten(flat: Expr, shape: Shape) -> Indices:
+    """The indices into `shape` of a row-major position."""
+    found: list[Expr] = []
+    for extent in reversed(shape[1:]):
+        found.append(binary("mod", flat, extent_expr(extent)))
+        flat = binary("div", flat, extent_expr(extent))
+    return (flat, *reversed(found)) if shape else ()

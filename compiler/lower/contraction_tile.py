@@ -1,0 +1,253 @@
+"""Contractions by register tiles: panels of the right operand packed, everything else read in place."""
+
+from __future__ import annotations
+
+from compiler.loop.grammar import (
+    Alloc,
+    Buffer,
+    Expr,
+    For,
+    If,
+    Index,
+    Let,
+    Load,
+    Local,
+    Mode,
+    Statement,
+    Store,
+    binary,
+    constant,
+    extent_expr,
+    index,
+)
+from compiler.loop.walk import postorder
+from compiler.lower.contraction_blocks import Blocks, tail_columns
+from compiler.lower.contraction_problem import Contraction, KernelStep, ceiling, is_plain, unflatten
+from symgraph.dimension import Extent, Shape, product
+from symgraph.types import int64
+
+# Names of this module start with c_, so that they do not meet those of operands and epilogues.
+TASK, ROW, ROW_IN_TILE, PANEL, LANE, BLOCK, DEPTH = (
+    Index(name) for name in ("c_task", "c_m0", "c_row", "c_n0", "c_lane", "c_k0", "c_k")
+)
+ROW_START, ROW_STOP, COLUMN_START, COLUMN_STOP, BATCH = (
+    Local(name, int64) for name in ("c_m_start", "c_m_stop", "c_n_start", "c_n_stop", "c_batch")
+)
+
+
+def loop(
+    name: Index,
+    stop: Expr | Extent,
+    *body: Statement,
+    start: Expr | Extent = 0,
+    step: int = 1,
+    mode: Mode = "serial",
+) -> For:
+    """A For over an index; bounds may be extents."""
+    return For(name.name, index(start), index(stop), body, step, mode)
+
+
+class Tiles:
+    """Builds the kernels of one contraction."""
+
+    def __init__(self, problem: Contraction, blocks: Blocks) -> None:
+        self.problem, self.blocks = problem, blocks
+        self.depth = blocks.depth or max(1, int(problem.k) if isinstance(problem.k, int) else 1)
+        self.block: Expr = BLOCK if blocks.depth else index(0)
+        self.batch = unflatten(BATCH, problem.batch)
+        self.pack_left = packs_left(problem)
+        right = problem.right(self.batch, DEPTH, PANEL)
+        self.prepack = problem.right_unit != "n" or not is_plain(right)
+        self.right_batch: Shape = problem.batch if _mentions(right, BATCH.name) else ()
+        dtype = problem.dtype
+        panels = product((*self.right_batch, problem.k, self._padded_n()))
+        self.packed = Buffer("c_packed", dtype, (panels,))
+        self.panel = Buffer("c_panel", dtype, (self.depth, blocks.columns))
+        self.left_block = Buffer("c_left", dtype, (blocks.task_rows, self.depth + self.padding))
+        self.partial = Buffer("c_partial", dtype, (blocks.task_rows, blocks.task_columns))
+
+    @property
+    def padding(self) -> int:
+        """Keeps rows of the packed left block off the same cache sets."""
+        return self.blocks.lanes
+
+    def steps(self) -> tuple[KernelStep, ...]:
+        main = self.problem.kernel("", (self._main(),), (self.packed,))
+        if not self.prepack:
+            return (main,)
+        return (self.problem.kernel("_pack", (self._prepack(),), (self.packed,)), main)
+
+    def _padded_n(self) -> Extent:
+        """Columns of all panels: exact for an int, else an upper bound."""
+        n, columns = self.problem.n, self.blocks.columns
+        return -(-n // columns) * columns if isinstance(n, int) else n + (columns - 1)
+
+    # tasks
+
+    def _main(self) -> For:
+        problem, blocks = self.problem, self.blocks
+        row_tasks, column_tasks = ceiling(problem.m, blocks.task_rows), ceiling(problem.n, blocks.task_columns)
+        batches = extent_expr(product(problem.batch))
+        body: list[Statement] = [
+            Let(COLUMN_START.name, TASK % column_tasks * blocks.task_columns),
+            Let(ROW_START.name, TASK // column_tasks % row_tasks * blocks.task_rows),
+            Let(BATCH.name, TASK // column_tasks // row_tasks),
+            Let(ROW_STOP.name, smaller(ROW_START + blocks.task_rows, problem.m)),
+            Let(COLUMN_STOP.name, smaller(COLUMN_START + blocks.task_columns, problem.n)),
+        ]
+        if self._packs_in_task:
+            body.append(Alloc(self.panel))
+        if self.pack_left:
+            body.append(Alloc(self.left_block))
+        if blocks.depth is None:
+            body += self._block()
+        else:
+            body.append(Alloc(self.partial))
+            at_least_once = binary("maximum", index(problem.k), 1)
+            body.append(loop(BLOCK, at_least_once, *self._block(), step=blocks.depth))
+        return loop(TASK, batches * row_tasks * column_tasks, *body, mode="parallel")
+
+    @property
+    def _packs_in_task(self) -> bool:
+        return self.blocks.pack_right and not self.prepack
+
+    @property
+    def _depth_stop(self) -> Expr:
+        return smaller(BLOCK + self.depth, self.problem.k) if self.blocks.depth else index(self.problem.k)
+
+    def _block(self) -> tuple[Statement, ...]:
+        """All results of the task over one block of k: panels of full width, then the last one."""
+        n, columns = self.problem.n, self.blocks.columns
+        pack = (self._pack_left(),) if self.pack_left else ()
+        if isinstance(n, int) and n % columns == 0:
+            return (*pack, loop(PANEL, COLUMN_STOP, *self._panel(columns, False), start=COLUMN_START, step=columns))
+        full = COLUMN_START + (COLUMN_STOP - COLUMN_START) // columns * columns
+        last = loop(PANEL, COLUMN_STOP, *self._panel(tail_columns(n, self.blocks), True), start=full, step=columns)
+        if isinstance(n, int) and n < columns:
+            return (*pack, last)
+        return (*pack, loop(PANEL, full, *self._panel(columns, False), start=COLUMN_START, step=columns), last)
+
+    def _panel(self, columns: int, masked: bool) -> tuple[Statement, ...]:
+        pack = (self._pack_panel(columns, masked),) if self._packs_in_task else ()
+        tiles = loop(ROW, ROW_STOP, *self._tile(columns, masked), start=ROW_START, step=self.blocks.rows)
+        return (*pack, tiles)
+
+    # one tile
+
+    def _tile(self, columns: int, masked: bool) -> tuple[Statement, ...]:
+        """Results rows x columns from one block of k, held in registers."""
+        held = Buffer("c_held", self.problem.dtype, (self.blocks.rows, columns))
+        zero = constant(0, self.problem.dtype)
+        place = (ROW_IN_TILE, LANE)
+        body: list[Statement] = [Alloc(held), self._each(columns, Store(held, place, zero))]
+        if self.blocks.depth is None:
+            tile = Buffer("c_tile", self.problem.dtype, held.shape)
+            body += [self._multiply(held, columns, masked), Alloc(tile)]
+            body.append(self._each(columns, Store(tile, place, Load(held, place))))
+            return (*body, self._results(columns, masked, Load(tile, place)))
+        part = (ROW - ROW_START + ROW_IN_TILE, PANEL - COLUMN_START + LANE)
+        resume = self._each(columns, Store(held, place, Load(self.partial, part)))
+        body += [If(BLOCK > 0, (resume,)), self._multiply(held, columns, masked)]
+        body.append(self._each(columns, Store(self.partial, part, Load(held, place))))
+        done = BLOCK + self.depth >= index(self.problem.k)
+        return (*body, If(done, (self._results(columns, masked, Load(self.partial, part)),)))
+
+    def _each(self, columns: int, statement: Statement) -> For:
+        return loop(ROW_IN_TILE, self.blocks.rows, loop(LANE, columns, statement, mode="vector"), mode="unroll")
+
+    def _multiply(self, held: Buffer, columns: int, masked: bool) -> For:
+        """held[row, lane] += left[row, k] * right[k, lane] for k in the block."""
+        problem = self.problem
+        across = Buffer("c_right", problem.dtype, (columns,))
+        read = Store(across, (LANE,), self._right())
+        edge = masked and not (self._packs_in_task or self.prepack)
+        row = Local("c_a", problem.dtype)
+        total = problem.multiply_add(row, Load(across, (LANE,)), Load(held, (ROW_IN_TILE, LANE)))
+        update = loop(LANE, columns, Store(held, (ROW_IN_TILE, LANE), total), mode="vector")
+        rows = loop(ROW_IN_TILE, self.blocks.rows, Let(row.name, self._left()), update, mode="unroll")
+        inside = loop(LANE, columns, self._inside(read) if edge else read, mode="vector")
+        return loop(DEPTH, self._depth_stop, Alloc(across), inside, rows, start=self.block)
+
+    def _left(self) -> Expr:
+        """left at the tile's row; rows beyond the last read the last one, and are not stored."""
+        row = ROW + ROW_IN_TILE
+        if self.pack_left:
+            return Load(self.left_block, (row - ROW_START, DEPTH - self.block))
+        m = self.problem.m
+        if not (isinstance(m, int) and m % self.blocks.rows == 0):
+            row = smaller(row, m - 1)
+        return self.problem.left(self.batch, row, DEPTH)
+
+    def _right(self) -> Expr:
+        if self.prepack:
+            return Load(self.packed, (self._packed_place(BATCH, PANEL, DEPTH, LANE),))
+        if self.blocks.pack_right:
+            return Load(self.panel, (DEPTH - self.block, LANE))
+        return self.problem.right(self.batch, DEPTH, PANEL + LANE)
+
+    def _inside(self, *body: Statement) -> If:
+        """Masks the lanes beyond the last column."""
+        return If(PANEL + LANE < index(self.problem.n), body)
+
+    def _results(self, columns: int, masked: bool, value: Expr) -> For:
+        """The epilogue on the rows of the tile that exist."""
+        result = Local("c_value", self.problem.dtype)
+        body = self.problem.epilogue(self.batch, ROW + ROW_IN_TILE, PANEL + LANE, result)
+        inside: tuple[Statement, ...] = (Let(result.name, value), *body)
+        across = loop(LANE, columns, *((self._inside(*inside),) if masked else inside), mode="vector")
+        m, rows = self.problem.m, self.blocks.rows
+        whole = isinstance(m, int) and m % rows == 0
+        return loop(ROW_IN_TILE, rows if whole else smaller(index(m) - ROW, rows), across)
+
+    # packing
+
+    def _pack_left(self) -> For:
+        copy = Store(self.left_block, (ROW - ROW_START, DEPTH - self.block), self.problem.left(self.batch, ROW, DEPTH))
+        along = loop(DEPTH, self._depth_stop, copy, start=self.block, mode="vector")
+        return loop(ROW, ROW_STOP, along, start=ROW_START)
+
+    def _pack_panel(self, columns: int, masked: bool) -> For:
+        """A block of k of the panel, copied to where it lies together."""
+        copy = Store(self.panel, (DEPTH - self.block, LANE), self.problem.right(self.batch, DEPTH, PANEL + LANE))
+        across = loop(LANE, columns, self._inside(copy) if masked else copy, mode="vector")
+        return loop(DEPTH, self._depth_stop, across, start=self.block)
+
+    def _packed_place(self, batch: Expr, panel: Expr, k: Expr, lane: Expr) -> Expr:
+        """Where right(k, panel + lane) lies: [batch, panel, k, lane], one after another."""
+        first = panel
+        if self.right_batch:
+            first = batch * extent_expr(self._padded_n()) + panel
+        return first * extent_expr(self.problem.k) + k * self.blocks.columns + lane
+
+    def _prepack(self) -> For:
+        """All panels of the right operand, each by a task of its own."""
+        problem, columns = self.problem, self.blocks.columns
+        panels = ceiling(problem.n, columns)
+        panel = Local(PANEL.name, int64)
+        value = problem.right(self.batch, DEPTH, panel + LANE)
+        store = Store(self.packed, (self._packed_place(BATCH, panel, DEPTH, LANE),), value)
+        whole = isinstance(problem.n, int) and problem.n % columns == 0
+        stop = columns if whole else smaller(index(problem.n) - panel, columns)
+        if problem.right_unit == "k":
+            copy = loop(LANE, stop, loop(DEPTH, problem.k, store, mode="vector"))
+        else:
+            copy = loop(DEPTH, problem.k, loop(LANE, stop, store, mode="vector"))
+        tasks = extent_expr(product(self.right_batch)) * panels
+        return loop(
+            TASK, tasks, Let(BATCH.name, TASK // panels), Let(panel.name, TASK % panels * columns), copy,
+            mode="parallel",
+        )
+
+
+def smaller(value: Expr, limit: Expr | Extent) -> Expr:
+    return binary("minimum", value, index(limit))
+
+
+def packs_left(problem: Contraction) -> bool:
+    """Whether the left operand costs more than a load, and is copied rather than computed for each panel."""
+    batch = unflatten(BATCH, problem.batch)
+    return not is_plain(problem.left(batch, ROW, DEPTH))
+
+
+def _mentions(expr: Expr, name: str) -> bool:
+    return any(isinstance(part, (Index, Local)) and part.name == name for part in postorder([expr]))

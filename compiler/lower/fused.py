@@ -1,0 +1,159 @@
+"""What rows and columns share: evaluating a cluster's nodes into Lets, stores and reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from compiler.clusters import Cluster
+from compiler.loop.grammar import (
+    Accumulate,
+    Buffer,
+    Cast,
+    Const,
+    Expr,
+    Let,
+    Load,
+    Local,
+    Reducer,
+    Statement,
+    Store,
+    constant,
+)
+from compiler.lower.access import Access, Buffers, Merged, Position, flat_position, place
+from compiler.lower.nest import domain_position, group_axes, node_position
+from compiler.lower.scalars import LOOP
+from compiler.lower.sweeps import Sweep, Sweeps
+from symgraph.errors import CompileError
+from symgraph.graph import Node
+from symgraph.op import Kind
+from symgraph.types import FLOATS, DType, int64
+
+
+def identity(reducer: str, dtype: DType) -> Const:
+    """The value that changes nothing: 0, 1, or the end of the dtype's range."""
+    if reducer in ("add", "multiply"):
+        return constant(0 if reducer == "add" else 1, dtype)
+    if dtype in FLOATS:
+        return constant(float("-inf") if reducer == "maximum" else float("inf"), dtype)
+    info = np.iinfo(dtype)
+    return constant(info.min if reducer == "maximum" else info.max, dtype)
+
+
+Target = tuple[Buffer, tuple[Expr, ...]]
+
+
+class Fused:
+    """One kernel being written: a table of values known where the writing stands."""
+
+    def __init__(self, cluster: Cluster, home: Callable[[Node], Node]):
+        self.cluster = cluster
+        self.buffers = Buffers(home)
+        self.access = Access(self.buffers, self._inside)
+        self.groups = group_axes(cluster)
+        self.position = domain_position(cluster, self.groups)
+        self.members = set(cluster.nodes)
+        self.known: dict[Node, Expr] = {}
+        self.spill: dict[Node, Callable[[], Target]] = {}
+        self._names = 0
+
+    def fresh(self, prefix: str) -> str:
+        self._names += 1
+        return f"{prefix}{self._names}"
+
+    def _inside(self, node: Node, position: Position) -> Expr | None:
+        if node in self.known:
+            return self.known[node]
+        return None
+
+    def position_of(self, node: Node) -> list[Expr | Merged]:
+        return node_position(self.cluster.labels[node], self.position)
+
+    def bind(self, node: Node, statements: list[Statement]) -> Expr:
+        """Compute a node here, under a name."""
+        value = self.formula(node)
+        if not isinstance(value, Local | Const):
+            local = Local(self.fresh("v"), value.dtype)
+            statements.append(Let(local.name, value))
+            value = local
+        self.known[node] = value
+        return value
+
+    def formula(self, node: Node) -> Expr:
+        """The expression of an elementwise, random or gathering node at its position."""
+        position = self.position_of(node)
+        if node.op.kind is Kind.GATHER:
+            return self._gathered(node, position)
+        if node.op.kind is Kind.RANDOM:
+            operands = [self.access.read(i, []) for i in node.inputs]
+            return node.op.body(LOOP, *operands, flat_position(node.type.shape, position), **node.attrs)
+        if node.op.kind is not Kind.ELEMENTWISE:
+            raise CompileError(f"{node.op.name} cannot be computed at an element")
+        operands = [self.access.read(i, position) for i in node.inputs]
+        return node.op.body(LOOP, *operands, **node.attrs)
+
+    def _gathered(self, node: Node, position: list[Expr | Merged]) -> Expr:
+        table, indices = node.inputs
+        axis = node.attrs["axis"]
+        end = axis + indices.type.rank
+        at = self.access.read(indices, position[axis:end])
+        return self.access.read(table, [*position[:axis], index64(at), *position[end:]])
+
+    def store(self, node: Node, value: Expr) -> Store:
+        buffer, indices = place(self.buffers, node, self.position_of(node))
+        return Store(buffer, indices, value)
+
+    def operand(self, reduction: Node) -> Expr:
+        """The reduced operand at the current element."""
+        return self.access.read(reduction.inputs[0], list(self.position))
+
+    def element(
+        self,
+        sweep: Sweep,
+        sweeps: Sweeps,
+        number: int,
+        accumulate: Iterable[tuple[Node, Callable[[Expr], Statement]]],
+    ) -> tuple[Statement, ...]:
+        """What one sweep does at one element: compute, store, accumulate."""
+        outer = dict(self.known)
+        statements: list[Statement] = []
+        stored = set(self.cluster.stored) | set(sweeps.spilled)
+        for node in sweep.compute:
+            if node in stored and sweeps.level[node] < number:
+                self._reload(node, statements)
+                continue
+            value = self.bind(node, statements)
+            if node in sweep.stores:
+                statements.extend(self._keep(node, value))
+        for reduction, add in accumulate:
+            statements.append(add(self.operand(reduction)))
+        self.known = outer
+        return tuple(statements)
+
+    def _reload(self, node: Node, statements: list[Statement]) -> None:
+        if node in self.spill:
+            buffer, indices = self.spill[node]()
+        else:
+            buffer, indices = place(self.buffers, node, self.position_of(node))
+        local = Local(self.fresh("v"), buffer.dtype)
+        statements.append(Let(local.name, Load(buffer, indices)))
+        self.known[node] = local
+
+    def _keep(self, node: Node, value: Expr) -> list[Statement]:
+        kept: list[Statement] = []
+        if node in self.spill:
+            kept.append(Store(*self.spill[node](), value))
+        if node in self.cluster.stored:
+            kept.append(self.store(node, value))
+        return kept
+
+
+def index64(value: Expr) -> Expr:
+    return value if value.dtype == int64 else Cast(value, int64)
+
+
+def accumulate_into(buffer: Buffer, indices: tuple[Expr, ...], reduction: Node) -> Callable[[Expr], Statement]:
+    reducer: Reducer = reduction.op.body
+    return lambda value: Accumulate(buffer, indices, value, reducer)
+

@@ -1,0 +1,105 @@
+"""A contraction cluster: a matrix product, what its operands are read through, and its epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from compiler.clusters import Cluster
+from compiler.llvm.target import Target
+from compiler.loop.grammar import Buffer, Expr, Index, Let, Local, Statement
+from compiler.lower.access import Access, Memory, Position, Scratch
+from compiler.lower.contraction import KernelStep, contraction
+from compiler.lower.contraction_problem import Indices
+from compiler.lower.fused import Fused
+from compiler.lower.step import Step
+from compiler.views import follow
+from symgraph.graph import Node
+
+
+def product_steps(
+    cluster: Cluster, home: Callable[[Node], Node], dims: tuple[str, ...], target: Target
+) -> list[Step]:
+    """Kernels of the product: packing, if any, and the product with everything fused into it."""
+    writer = Product(cluster, home)
+    root = cluster.root
+    left, right = root.inputs
+    *batch, m, n = root.type.shape
+    made = contraction(
+        "kernel",
+        batch=tuple(batch),
+        m=m,
+        n=n,
+        k=left.type.shape[-1],
+        left=lambda b, i, k: writer.outside.read(left, [*b, i, k]),
+        right=lambda b, k, j: writer.outside.read(right, [*b, k, j]),
+        left_unit=_unit(left, "m", "k"),
+        right_unit=_unit(right, "k", "n"),
+        epilogue=writer.epilogue,
+        buffers=writer.collect(left, right),
+        extents=dims,
+        dtype=root.type.dtype,
+        target=target,
+    )
+    return _steps(cluster, writer, made)
+
+
+class Product(Fused):
+    """Writes the epilogue; operands are always read from memory."""
+
+    def __init__(self, cluster: Cluster, home: Callable[[Node], Node]):
+        super().__init__(cluster, home)
+        self.outside = Access(self.buffers, lambda node, position: None)
+
+    def epilogue(self, batch: Indices, m: Expr, n: Expr, value: Expr) -> tuple[Statement, ...]:
+        """Everything of the cluster at one element of the product, whose value is given."""
+        outer, self.known = self.known, {}
+        at: list[Expr] = [*batch, m, n]
+        self.position = list(at)
+        statements: list[Statement] = []
+        for node in self.cluster.nodes:
+            if node is self.cluster.root:
+                if not isinstance(value, Local):
+                    local = Local(self.fresh("v"), value.dtype)
+                    statements.append(Let(local.name, value))
+                    value = local
+                self.known[node] = value
+            else:
+                self.bind(node, statements)
+            if node in self.cluster.stored:
+                statements.append(self.store(node, self.known[node]))
+        self.known = outer
+        return tuple(statements)
+
+    def collect(self, left: Node, right: Node) -> tuple[Buffer, ...]:
+        """All buffers the kernels will touch, found by writing everything once."""
+        rank = len(self.cluster.domain)
+        at: Position = [Index(f"probe{i}") for i in range(rank)]
+        self.outside.read(left, at)
+        self.outside.read(right, at)
+        plain = [a for a in at if isinstance(a, Index)]
+        value = Local("probe", self.cluster.root.type.dtype)
+        self.epilogue(tuple(plain[:-2]) if rank > 2 else (), plain[-2], plain[-1], value)
+        return tuple(self.buffers.buffers)
+
+
+def _unit(operand: Node, first: Literal["m", "k"], second: Literal["k", "n"]):
+    """Which of an operand's last two indices walks memory one by one."""
+    reading = follow(operand)
+    if reading.axes is None:
+        return None
+    rank = operand.type.rank
+    last = reading.axes[-1] if reading.axes else None
+    return second if last == rank - 1 else first if last == rank - 2 else None
+
+
+def _steps(cluster: Cluster, writer: Product, made: tuple[KernelStep, ...]) -> list[Step]:
+    memory: dict[str, Memory] = dict(
+        zip((b.name for b in writer.buffers.buffers), writer.buffers.memories, strict=True)
+    )
+    steps = []
+    for step in made:
+        for buffer in step.scratch:
+            memory.setdefault(buffer.name, Scratch(buffer.shape, buffer.dtype))
+        steps.append(Step(step.kernel, tuple(memory[b.name] for b in step.kernel.buffers), cluster))
+    return steps

@@ -1,0 +1,185 @@
+"""Fused kernels whose lanes run along the reduced axes: elementwise work, layer norm, softmax, losses.
+
+    for each row (shared among threads)
+        sweep the row: compute, store, accumulate      as often as statistics depend on statistics
+
+A row stays in the first cache between sweeps, so memory is read and written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from compiler.clusters import Cluster, Form
+from compiler.loop.grammar import (
+    Alloc,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    Index,
+    Let,
+    Load,
+    Local,
+    Statement,
+    Store,
+    binary,
+    index,
+)
+from compiler.lower.access import ZERO, Scratch, place
+from compiler.lower.fused import Fused, accumulate_into, identity
+from compiler.lower.nest import SHARE, Group, loop, nested, shared
+from compiler.lower.sweeps import Sweep, plan_sweeps
+from symgraph.dimension import Extent, product
+from symgraph.graph import Node
+from symgraph.types import int64
+
+# A row of at most this many elements is kept on the stack between sweeps.
+LONGEST_ROW = 8192
+MOST_PARTS = 16
+
+
+class Rows(Fused):
+    """Writes the kernel of a loop cluster row by row."""
+
+    def __init__(self, cluster: Cluster, home: Callable[[Node], Node], axes: tuple[int, ...]):
+        super().__init__(cluster, home)
+        self.crossing = frozenset(r for r in cluster.reductions if r.attrs["axes"] != axes)
+        self.plan = plan_sweeps(cluster, self.crossing)
+        if axes:
+            self.inner = tuple(g for g in self.groups if g.axes[0] in axes)
+        else:
+            self.inner = self.groups[-1:]
+        self.outer = tuple(g for g in self.groups if g not in self.inner)
+        self.partial: dict[Node, Scratch] = {}
+        self.parts = self._count_parts() if self.crossing else 1
+
+    def _count_parts(self) -> int:
+        """How many partial results of a crossing reduction are made side by side."""
+        size = product(self.cluster.domain)
+        if not self.outer:
+            return 1
+        return max(1, min(MOST_PARTS, size // SHARE)) if isinstance(size, int) else MOST_PARTS // 2
+
+    def body(self) -> tuple[Statement, ...]:
+        if self.crossing:
+            return self._in_parts()
+        if not self.outer and not self.cluster.reductions and self.groups:
+            (group,) = self.inner
+            return (shared(group, self._element(0), 1, vector=True),)
+        row = self._row()
+        if not self.outer:
+            return row
+        first, *rest = self.outer
+        each = product(g.extent for g in (*rest, *self.inner))
+        return (shared(first, nested(tuple(rest), row, vector=False), each, vector=False),)
+
+    def _element(self, number: int) -> tuple[Statement, ...]:
+        return self.element(self.plan.sweeps[number], self.plan, number, ())
+
+    def _row(self) -> tuple[Statement, ...]:
+        statements: list[Statement] = []
+        for node in self.plan.spilled:
+            statements.extend(self._spill(node))
+        for number, sweep in enumerate(self.plan.sweeps):
+            self._statistics(sweep.statistics, statements)
+            statements.extend(self._sweep(sweep, number))
+        self._statistics(self.plan.final, statements)
+        return tuple(statements)
+
+    def _spill(self, node: Node) -> list[Statement]:
+        extents = [g.extent for g in self.inner]
+        static = product(extents)
+        if isinstance(static, int) and static <= LONGEST_ROW:
+            buffer = Buffer(self.fresh("row"), node.type.dtype, tuple(extents))
+            indices = tuple(g.index for g in self.inner)
+            self.spill[node] = lambda: (buffer, indices)
+            return [Alloc(buffer)]
+        memory = Scratch(self.cluster.domain, node.type.dtype)
+        self.spill[node] = lambda: place(self.buffers, memory, list(self.position))
+        return []
+
+    def _statistics(self, nodes: tuple[Node, ...], statements: list[Statement]) -> None:
+        """A row's own values, each computed once."""
+        for node in nodes:
+            if node not in self.known:
+                self.bind(node, statements)
+            if node in self.cluster.stored:
+                statements.append(self.store(node, self.known[node]))
+
+    def _sweep(self, sweep: Sweep, number: int) -> list[Statement]:
+        before: list[Statement] = []
+        after: list[Statement] = []
+        adders = []
+        for reduction in sweep.reductions:
+            if reduction in self.crossing:
+                adders.append((reduction, accumulate_into(*self._crossing_place(reduction), reduction)))
+                continue
+            total = Buffer(self.fresh("sum"), reduction.type.dtype, ())
+            before += [Alloc(total), Store(total, (), identity(reduction.op.body, total.dtype))]
+            adders.append((reduction, accumulate_into(total, (), reduction)))
+            result = Local(self.fresh("r"), total.dtype)
+            after.append(Let(result.name, Load(total, ())))
+        body = self.element(sweep, self.plan, number, adders)
+        own = [r for r in sweep.reductions if r not in self.crossing]
+        for reduction, let in zip(own, after, strict=True):
+            assert isinstance(let, Let)
+            self.known[reduction] = Local(let.name, reduction.type.dtype)
+        loops = nested(self.inner, body, vector=True) if body else ()
+        return [*before, *loops, *after]
+
+    def _crossing_place(self, reduction: Node) -> tuple[Buffer, tuple[Expr, ...]]:
+        position = self.position_of(reduction)
+        if self.parts == 1:
+            return place(self.buffers, reduction, position)
+        return place(self.buffers, self.partial[reduction], [Index("part"), *position])
+
+    def _in_parts(self) -> tuple[Statement, ...]:
+        """Rows in a fixed number of parts, each with its own partial results of the crossing reductions."""
+        for reduction in sorted(self.crossing, key=self.cluster.nodes.index):
+            self.partial[reduction] = Scratch((self.parts, *reduction.type.shape), reduction.type.dtype)
+        clear = [s for r in self.partial for s in self._clear(r)]
+        row = self._row()
+        if not self.outer:
+            return (*clear, *row)
+        first, *rest = self.outer
+        inside = nested(tuple(rest), row, vector=False)
+        if self.parts == 1:
+            return (*clear, loop(first, inside))
+        return (self._part_loop(first, clear, inside),)
+
+    def _part_loop(self, first: Group, clear: list[Statement], inside: tuple[Statement, ...]) -> For:
+        parts = Const(self.parts, int64)
+        part = Index("part")
+        size = binary("div", index(first.extent + (self.parts - 1)), parts)
+        start = binary("minimum", binary("mul", part, size), index(first.extent))
+        stop = binary("minimum", binary("add", start, size), index(first.extent))
+        rows = For(first.index.name, start, stop, inside)
+        return For(part.name, ZERO, parts, (*clear, rows), mode="parallel")
+
+    def _clear(self, reduction: Node) -> list[Statement]:
+        """Set a crossing reduction's accumulators to the neutral element."""
+        labels = set(self.cluster.labels[reduction])
+        groups = tuple(g for g in self.groups if g.axes[-1] in labels)
+        zero = identity(reduction.op.body, reduction.type.dtype)
+        buffer, indices = self._crossing_place(reduction)
+        return list(nested(groups, (Store(buffer, indices, zero),), vector=True))
+
+
+def combine_parts(
+    reduction: Node, partial: Scratch, home: Callable[[Node], Node]
+) -> tuple[Fused, tuple[Statement, ...]]:
+    """A second, small kernel: the partial results of a crossing reduction, combined in a fixed order."""
+    cluster = Cluster(Form.LOOP, reduction.type.shape)
+    writer = Fused(cluster, home)
+    size: Extent = product(reduction.type.shape)
+    parts = partial.shape[0]
+    assert isinstance(parts, int)
+    group = Group((0,), size, Index("i"))
+    source = writer.buffers.of(partial, (parts, size))
+    target = writer.buffers.of(reduction, (size,))
+    op = {"add": "add", "multiply": "mul"}.get(reduction.op.body, reduction.op.body)
+    total: Expr = Load(source, (ZERO, group.index))
+    for part in range(1, parts):
+        total = binary(op, total, Load(source, (Const(part, int64), group.index)))
+    return writer, (loop(group, (Store(target, (group.index,), total),), "vector"),)

@@ -1,0 +1,143 @@
+"""The order clusters run in: after what they read, and before state they read is overwritten."""
+
+from __future__ import annotations
+
+import heapq
+
+from compiler.clusters import Cluster, Plan, leaves_behind, operands_of
+from symgraph.errors import CompileError
+from symgraph.graph import Graph, Node
+from symgraph.op import Kind
+
+
+def order_clusters(graph: Graph, clusters: list[Cluster]) -> Plan:
+    """Decide what each cluster stores, and sort. An update that cannot go into its state at once is deferred."""
+    maker = mark_stored(graph, clusters)
+    before = _data_dependencies(clusters, maker)
+    deferred = _overwriting(graph, clusters, maker, before)
+    return Plan(graph, tuple(_sorted(clusters, before)), frozenset(deferred))
+
+
+def mark_stored(graph: Graph, clusters: list[Cluster]) -> dict[Node, int]:
+    """Fill `stored`: nodes that another cluster or a result needs. Returns who makes each of them."""
+    maker: dict[Node, int] = {}
+    for number, cluster in enumerate(clusters):
+        for node in cluster.nodes:
+            maker.setdefault(node, number)
+    needed = set(graph.results)
+    for cluster in clusters:
+        inside = set(cluster.nodes)
+        for node in cluster.nodes:
+            for operand in node.inputs:
+                needed.update(leaf for leaf in leaves_behind(operand) if leaf not in inside)
+    for number, cluster in enumerate(clusters):
+        cluster.stored = [n for n in cluster.nodes if n in needed and maker[n] == number]
+    return maker
+
+
+def leaves_read(cluster: Cluster) -> list[Node]:
+    """What a cluster reads from memory, each once, in order of first use."""
+    inside = set(cluster.nodes)
+    leaves = (leaf for node in cluster.nodes for i in node.inputs for leaf in leaves_behind(i))
+    return [leaf for leaf in dict.fromkeys(leaves) if leaf not in inside]
+
+
+def _data_dependencies(clusters: list[Cluster], maker: dict[Node, int]) -> list[int]:
+    """For each cluster the mask of clusters it reads from."""
+    before = [0] * len(clusters)
+    for number, cluster in enumerate(clusters):
+        for leaf in leaves_read(cluster):
+            if leaf in maker:
+                before[number] |= 1 << maker[leaf]
+    return before
+
+
+def _overwriting(
+    graph: Graph, clusters: list[Cluster], maker: dict[Node, int], before: list[int]
+) -> list[Node]:
+    """Order readers of a state before its writer; return the values that must be kept aside instead."""
+    behind = _closure(clusters, before)
+    readers: dict[Node, list[int]] = {}
+    for number, cluster in enumerate(clusters):
+        for leaf in leaves_read(cluster):
+            if leaf.op.kind is Kind.SOURCE and "state" in leaf.attrs:
+                readers.setdefault(leaf, []).append(number)
+    deferred = []
+    for state, value in graph.updates:
+        writer = maker[value]
+        others = [r for r in readers.get(state, ()) if r != writer]
+        cyclic = any(behind[r] >> writer & 1 for r in others)
+        if cyclic or not reads_in_place(clusters[writer], state, value):
+            deferred.append(value)
+            continue
+        for reader in others:
+            before[writer] |= 1 << reader
+            _extend(behind, writer, reader)
+    return deferred
+
+
+def reads_in_place(cluster: Cluster, state: Node, value: Node) -> bool:
+    """Whether storing `value` over `state` inside the cluster never hits an element still to be read."""
+    whole = value.type.shape == cluster.domain
+    if whole and cluster.reduced is not None:
+        return not any(state in leaves_behind(i) for n in cluster.nodes for i in n.inputs)
+    if value.op.kind in (Kind.REDUCTION, Kind.CONTRACTION, Kind.SCATTER):
+        return not any(state in leaves_behind(i) for n in cluster.nodes for i in n.inputs)
+    labels = cluster.labels[value]
+    for node in cluster.nodes:
+        for operand, reading in zip(node.inputs, operands_of(node), strict=True):
+            if state not in leaves_behind(operand):
+                continue
+            plain = reading.source is state and reading.axes == tuple(range(state.type.rank))
+            if not plain or cluster.labels[node] != labels or node.op.kind is not Kind.ELEMENTWISE:
+                return False
+    return True
+
+
+def _closure(clusters: list[Cluster], before: list[int]) -> list[int]:
+    behind = [0] * len(clusters)
+    for number in _topological(before):
+        mask, k = before[number], 0
+        total = mask
+        while mask:
+            if mask & 1:
+                total |= behind[k]
+            mask >>= 1
+            k += 1
+        behind[number] = total
+    return behind
+
+
+def _extend(behind: list[int], reader: int, other: int) -> None:
+    new = behind[other] | 1 << other
+    for k in range(len(behind)):
+        if k == reader or behind[k] >> reader & 1:
+            behind[k] |= new
+
+
+def _topological(before: list[int]) -> list[int]:
+    """Kahn's algorithm; among those that are ready the earliest in program order runs first."""
+    users: list[list[int]] = [[] for _ in before]
+    waiting = [mask.bit_count() for mask in before]
+    for number, mask in enumerate(before):
+        while mask:
+            low = mask & -mask
+            users[low.bit_length() - 1].append(number)
+            mask ^= low
+    ready = [n for n, count in enumerate(waiting) if count == 0]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        number = heapq.heappop(ready)
+        order.append(number)
+        for user in users[number]:
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                heapq.heappush(ready, user)
+    if len(order) != len(before):
+        raise CompileError("fusion made clusters that wait for each other")
+    return order
+
+
+def _sorted(clusters: list[Cluster], before: list[int]) -> list[Cluster]:
+    return [clusters[n] for n in _topological(before)]

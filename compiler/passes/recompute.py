@@ -1,0 +1,108 @@
+"""What is computed again instead of stored: decided by bytes, and only for cheap work."""
+
+from __future__ import annotations
+
+from compiler.clusters import Cluster, Form, leaves_behind, operands_of
+from compiler.passes.fit import LARGEST_CLUSTER, lands, normal
+from compiler.passes.order import leaves_read, mark_stored
+from symgraph.graph import Graph, Node
+from symgraph.op import Kind
+
+CHEAP = frozenset({
+    "add", "subtract", "multiply", "negative", "square", "abs", "relu", "leaky_relu", "maximum", "minimum",
+    "clip", "where", "cast", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal",
+    "bitwise_and", "bitwise_or", "logical_not", "within", "copy", "sign",
+})  # fmt: skip
+LONGEST_RECIPE = 8
+
+
+def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
+    """Where users can make a stored value again from one large value they can load, it is not stored.
+
+    Batch norm's backward makes x_hat again from x, the mean and 1/std: one load instead of a store and a load.
+    """
+    mark_stored(graph, clusters)
+    results = set(graph.results)
+    home = {node: cluster for cluster in clusters for node in cluster.nodes}
+    stored = {node for cluster in clusters for node in cluster.stored}
+    readers: dict[Node, list[Cluster]] = {}
+    for cluster in clusters:
+        for leaf in leaves_read(cluster):
+            readers.setdefault(leaf, []).append(cluster)
+    for node in [n for c in clusters for n in c.stored]:
+        if node in results or not _is_large(node) or node.op.name not in CHEAP:
+            continue
+        recipe = _recipe(node, home[node], stored, results)
+        if recipe is None or not all(_can_make(c, node, recipe) for c in readers[node]):
+            continue
+        for cluster in readers[node]:
+            _prepend(cluster, recipe)
+        stored.discard(node)
+        for member in recipe:
+            for operand in member.inputs:
+                for leaf in leaves_behind(operand):
+                    if leaf not in recipe:
+                        stored.add(leaf)
+                        known = readers.setdefault(leaf, [])
+                        known.extend(c for c in readers[node] if c not in known)
+
+
+def _is_large(node: Node) -> bool:
+    return node.type.rank >= 1 and node.type.size != 1
+
+
+def _recipe(node: Node, home: Cluster, stored: set[Node], results: set[Node]) -> list[Node] | None:
+    """Nodes to compute again, producers first, reading at most one value as large as the node."""
+    if home.form is not Form.LOOP or node.type.shape != home.domain:
+        return None
+    order = {n: i for i, n in enumerate(home.nodes)}
+    recipe = {node}
+    large: set[Node] = set()
+    stack = [node]
+    while stack:
+        for operand in stack.pop().inputs:
+            for leaf in leaves_behind(operand):
+                if leaf in recipe:
+                    continue
+                inside = leaf in order and leaf not in stored and leaf not in results
+                if leaf.type.size != node.type.size:
+                    continue  # a statistic: small, so it is stored
+                if not inside:
+                    large.add(leaf)
+                elif leaf.op.name in CHEAP and leaf.type.shape == home.domain:
+                    recipe.add(leaf)
+                    stack.append(leaf)
+                else:
+                    return None
+    if len(recipe) > LONGEST_RECIPE or len(large) > 1:
+        return None
+    return sorted(recipe, key=lambda n: order[n])
+
+
+def _can_make(cluster: Cluster, node: Node, recipe: list[Node]) -> bool:
+    """Whether a reader runs over the same domain and reads the value only at its own position."""
+    if cluster.form is Form.SCATTER or cluster.domain != node.type.shape:
+        return False
+    if len(cluster.nodes) + len(recipe) > LARGEST_CLUSTER:
+        return False
+    trial = Cluster(cluster.form, cluster.domain, labels={node: normal(cluster.everywhere, node.type.shape)})
+    for member in cluster.nodes:
+        for operand, reading in zip(member.inputs, operands_of(member), strict=True):
+            if node not in leaves_behind(operand):
+                continue
+            if member.op.kind is Kind.ELEMENTWISE and member.type.shape == cluster.domain:
+                labels = normal(cluster.everywhere, member.type.shape)
+            elif member.op.kind is Kind.REDUCTION:
+                labels = cluster.everywhere
+            else:
+                return False
+            if not lands(trial, reading, labels):
+                return False
+    return True
+
+
+def _prepend(cluster: Cluster, recipe: list[Node]) -> None:
+    new = [n for n in recipe if n not in cluster.labels]
+    cluster.nodes[:0] = new
+    for node in new:
+        cluster.labels[node] = normal(cluster.everywhere, node.type.shape)

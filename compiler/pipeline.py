@@ -1,0 +1,79 @@
+"""The story of a compilation: a tuple of passes, each Graph -> Graph, verified and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from compiler.passes.derive_gradients import derive_gradients
+from compiler.passes.expand_composites import expand_composites
+from compiler.passes.fold_constants import fold_constants
+from compiler.passes.fold_into_weights import fold_into_weights
+from compiler.passes.materialize_results import materialize_results
+from compiler.passes.merge_common import merge_common
+from compiler.passes.recognize_normalizations import recognize_normalizations
+from compiler.passes.resolve_phase import resolve_phase
+from compiler.passes.shift_statistics import shift_statistics
+from compiler.passes.simplify import simplify
+from compiler.verify import verify
+from symgraph.errors import CompileError, SymgraphError
+from symgraph.graph import Graph
+
+Pass = Callable[[Graph], Graph]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A graph as one pass left it, and the seconds the pass took."""
+
+    name: str
+    graph: Graph
+    seconds: float
+
+
+def passes(*, training: bool) -> tuple[tuple[str, Pass], ...]:
+    """The pipeline, in order."""
+    return (
+        ("resolve_phase", partial(resolve_phase, training=training)),
+        ("recognize_normalizations", recognize_normalizations),
+        ("derive_gradients", derive_gradients),
+        ("expand_composites", expand_composites),
+        ("merge_common", merge_common),
+        ("fold_constants", fold_constants),
+        ("simplify", simplify),
+        ("fold_into_weights", fold_into_weights),
+        ("shift_statistics", shift_statistics),
+        ("merge_common_again", merge_common),
+        ("materialize_results", materialize_results),
+    )
+
+
+# What a graph needs to be compiled at all; the others only make it faster or more accurate.
+REQUIRED = frozenset({"resolve_phase", "derive_gradients", "expand_composites", "materialize_results"})
+
+
+def run(graph: Graph, *, training: bool, skip: frozenset[str] = frozenset()) -> tuple[Stage, ...]:
+    """Every stage of the compilation, the user's graph first. `skip` leaves out optional passes."""
+    unknown = skip - {name for name, _ in passes(training=training)}
+    if unknown or skip & REQUIRED:
+        raise ValueError(f"passes that cannot be left out: {sorted(unknown | skip & REQUIRED)}")
+    verify(graph, "the user's program")
+    stages = [Stage("written", graph, 0.0)]
+    for name, step in passes(training=training):
+        if name not in skip:
+            stages.append(_run_one(name, step, stages[-1].graph))
+    return tuple(stages)
+
+
+def _run_one(name: str, step: Pass, graph: Graph) -> Stage:
+    start = time.perf_counter()
+    try:
+        made = step(graph)
+        verify(made, name)
+    except SymgraphError:
+        raise
+    except Exception as error:
+        raise CompileError(f"pass {name} failed: {error}") from error
+    return Stage(name, made, time.perf_counter() - start)

@@ -1,0 +1,67 @@
+"""A whole compiled function before it is native: kernels, the order they run in, where their bytes live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from compiler.loop.grammar import Kernel
+from symgraph.dimension import Extent
+from symgraph.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One input, output or weight; names are the user's and may hold any character."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a buffer lives: the index counts inputs, outputs, weights or slots of the arena."""
+
+    kind: Literal["input", "output", "weight", "arena"]
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A piece of the arena, 64-byte aligned, as large as the largest of `sizes` (bytes)."""
+
+    sizes: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One run of a kernel: a place for each of its buffers, a size for each of its extents.
+
+    Launches with equal kernels share the native code.
+    """
+
+    kernel: Kernel
+    places: tuple[Place, ...]
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """`dims` are the named dimensions in order of first appearance in inputs, then outputs.
+
+    Weights are parameters, state and constant arrays: memory outside the program that launches read
+    and, where the program updates state, write.
+    """
+
+    name: str
+    inputs: tuple[Argument, ...]
+    outputs: tuple[Argument, ...]
+    weights: tuple[Argument, ...]
+    dims: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    launches: tuple[Launch, ...]
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Each distinct kernel once, in order of first launch."""
+        return tuple(dict.fromkeys(launch.kernel for launch in self.launches))

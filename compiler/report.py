@@ -1,0 +1,109 @@
+"""What a compiled function can tell of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from compiler.clusters import Cluster
+from compiler.driver import Compiled
+from compiler.loop.printer import text as kernel_text
+from compiler.memory import bytes_of
+from symgraph.dimension import Extent, product
+from symgraph.graph import Graph, Node
+from symgraph.op import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLine:
+    """One launch: its kernel's name, what was fused into it, the user's lines, bytes moved and flops."""
+
+    kernel: str
+    title: str
+    lines: tuple[str, ...]
+    bytes: Extent
+    flops: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`str(report)` is a table; the fields are its figures."""
+
+    name: str
+    launches: tuple[KernelLine, ...]
+    kernels: int
+    arena: Extent
+    object_bytes: int
+    seconds: dict[str, float]
+    from_cache: bool
+    _compiled: Compiled
+    _graph_text: Callable[[Graph], str]
+
+    def text(self, stage: str) -> str:
+        """A stage of the compilation as text."""
+        lowered = self._compiled.lowered
+        for known in lowered.stages:
+            if known.name == stage:
+                return self._graph_text(known.graph)
+        if stage == "clusters":
+            return str(self)
+        if stage == "kernels":
+            return "\n\n".join(kernel_text(k) for k in lowered.program.kernels)
+        return self._compiled.native.code.text if stage == "llvm" else self._compiled.native.code.assembly()
+
+    def __str__(self) -> str:
+        head = [f"{self.name}: {len(self.launches)} launches of {self.kernels} kernels, "
+                f"arena {self.arena} bytes, {self.object_bytes} bytes of code"
+                f"{' (from the cache)' if self.from_cache else ''}"]  # fmt: skip
+        rows = [
+            f"  {line.kernel:5} {line.title}\n        {line.bytes} bytes, {line.flops} flops; {', '.join(line.lines)}"
+            for line in self.launches
+        ]
+        times = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items() if s > 5e-5)
+        return "\n".join([*head, *rows, f"  compile time: {times}"])
+
+
+def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
+    lowered = compiled.lowered
+    launches = tuple(
+        KernelLine(
+            step.kernel.name,
+            step.cluster.title(),
+            tuple(dict.fromkeys(str(n.location) for n in step.cluster.nodes))[:4],
+            _sum(bytes_of(m) for m in dict.fromkeys(step.memories)),
+            flops_of(step.cluster),
+        )
+        for step in lowered.steps
+    )
+    arena = _sum(slot.sizes[-1] for slot in lowered.program.slots)
+    return Report(
+        name=lowered.program.name,
+        launches=launches,
+        kernels=len(lowered.program.kernels),
+        arena=arena,
+        object_bytes=len(compiled.native.code.object_code),
+        seconds=compiled.seconds,
+        from_cache=compiled.native.code.from_cache,
+        _compiled=compiled,
+        _graph_text=graph_text,
+    )
+
+
+def flops_of(cluster: Cluster) -> Extent:
+    """Arithmetic operations, one for each elementwise op and reduced element, two a multiply-add."""
+    return _sum(_flops(node) for node in cluster.nodes)
+
+
+def _flops(node: Node) -> Extent:
+    if node.op.kind is Kind.CONTRACTION:
+        return 2 * product(node.type.shape) * node.inputs[0].type.shape[-1]
+    if node.op.kind is Kind.REDUCTION:
+        return node.inputs[0].type.size
+    return node.type.size
+
+
+def _sum(values: Iterable[Extent]) -> Extent:
+    total: Extent = 0
+    for value in values:
+        total = total + value
+    return total

@@ -1,0 +1,46 @@
+"""The verifier: what must hold of a graph between any two passes."""
+
+from __future__ import annotations
+
+from symgraph.dimension import names_of
+from symgraph.errors import CompileError
+from symgraph.graph import Graph, Node
+from symgraph.op import Kind
+from symgraph.symbol import INPUT
+
+
+def verify(graph: Graph, after: str) -> None:
+    """Raise CompileError, naming the pass and the node, if a type does not follow from its operands."""
+    declared = set(graph.inputs)
+    for node in graph.nodes:
+        if node.op is INPUT and node not in declared:
+            raise CompileError(f"after {after}: input {node.name} is used but not declared")
+        if node.op.kind is Kind.SOURCE or node.op.kind is Kind.RANDOM:
+            continue
+        inferred = node.op.infer(*(i.type for i in node.inputs), **node.attrs)
+        if inferred != node.type:
+            raise CompileError(
+                f"after {after}: {node.op.name} is {node.type}, but its operands make {inferred}\n"
+                f"  at {node.location.quote()}"
+            )
+    _check_updates(graph, after)
+    _check_names(graph, after)
+
+
+def _check_updates(graph: Graph, after: str) -> None:
+    seen: set[Node] = set()
+    for state, value in graph.updates:
+        if state in seen:
+            raise CompileError(f"after {after}: state {state.name} is updated twice")
+        seen.add(state)
+        if state.type != value.type:
+            raise CompileError(f"after {after}: {state.name} is {state.type}, its new value {value.type}")
+
+
+def _check_names(graph: Graph, after: str) -> None:
+    """A named dimension of a result must be bound by an input."""
+    known = set(names_of(e for node in graph.inputs for e in node.type.shape))
+    for node in graph.results:
+        for name in names_of(node.type.shape):
+            if name not in known:
+                raise CompileError(f"after {after}: dimension {name} of {node.op.name} comes from no input")

@@ -1,0 +1,73 @@
+"""Views: layout ops are never computed, they only say where an element is read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symgraph.graph import Node
+from symgraph.op import Kind
+from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE
+from symgraph.symbol import CONSTANT
+
+# For each axis of the source: the reader's axis that indexes it, or None where its index is always 0.
+AxisMap = tuple[int | None, ...]
+
+
+def is_view(node: Node) -> bool:
+    return node.op.kind is Kind.LAYOUT
+
+
+def is_scalar_constant(node: Node) -> bool:
+    return node.op is CONSTANT and node.attrs["value"].size == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An operand followed through its views to `source`.
+
+    `axes` tells which of the reader's axes index the source; None where a view on the way does more
+    than drop, repeat or reorder axes (then only memory can be read).
+    """
+
+    source: Node
+    axes: AxisMap | None
+
+
+def follow(operand: Node) -> Reading:
+    """The node behind an operand's views. Stops at pad and concat, and at sources without inputs."""
+    node = operand
+    axes: AxisMap | None = tuple(range(operand.type.rank))
+    while is_view(node) and len(node.inputs) == 1:
+        axes = _through(node, axes)
+        node = node.inputs[0]
+    return Reading(node, axes)
+
+
+def _through(view: Node, axes: AxisMap | None) -> AxisMap | None:
+    """Axes of the view's operand, in terms of the reader's axes."""
+    if axes is None:
+        return None
+    (source,) = view.inputs
+    shape = source.type.shape
+    if view.op is BROADCAST:
+        lead = view.type.rank - len(shape)
+        pairs = ((axes[lead + i], view.type.shape[lead + i]) for i in range(len(shape)))
+        return tuple(
+            None if shape[i] == 1 and extent != 1 else axis for i, (axis, extent) in enumerate(pairs)
+        )
+    if view.op is PERMUTE:
+        order = view.attrs["axes"]
+        return tuple(axes[order.index(i)] for i in range(len(shape)))
+    if view.op is RESHAPE:
+        return _through_reshape(shape, view.type.shape, axes)
+    return None
+
+
+def _through_reshape(shape: tuple, new: tuple, axes: AxisMap) -> AxisMap | None:
+    """A reshape that only adds or removes axes of size 1 keeps the others' order."""
+    kept = [axis for axis, extent in zip(axes, new, strict=True) if extent != 1]
+    wanted = [extent for extent in shape if extent != 1]
+    if [extent for extent in new if extent != 1] != wanted:
+        return None
+    left = iter(kept)
+    return tuple(None if extent == 1 else next(left) for extent in shape)

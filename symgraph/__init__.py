@@ -1,0 +1,103 @@
+"""symgraph: a define-then-run language for neural networks, compiled to native CPU code.
+
+Functions follow the Python array API's names, layers and eager tensors PyTorch's.
+"""
+
+from symgraph import data, nn, optim
+from symgraph.api import Function, function
+from symgraph.compare import Comparison, compare
+from symgraph.creation import constant, ones, rand, randn, zeros
+from symgraph.creation import state as state
+from symgraph.eager import Parameter, State, Tensor, no_grad, tensor
+from symgraph.errors import (
+    BackendUnavailable,
+    CheckpointError,
+    CompileError,
+    DTypeError,
+    ExportError,
+    GradientError,
+    GraphError,
+    InputError,
+    NumericsError,
+    ShapeError,
+    StateError,
+    SymgraphError,
+)
+from symgraph.gradient import grad
+from symgraph.graph import Graph
+from symgraph.io import load, save
+from symgraph.library import load_library
+from symgraph.ops.arithmetic import (
+    abs,
+    add,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    cast,
+    clip,
+    cos,
+    divide,
+    equal,
+    erf,
+    exp,
+    expm1,
+    floor,
+    floor_divide,
+    full_like,
+    greater,
+    greater_equal,
+    isfinite,
+    isnan,
+    less,
+    less_equal,
+    log,
+    log1p,
+    logical_not,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    pow,
+    remainder,
+    rsqrt,
+    sign,
+    sin,
+    sqrt,
+    square,
+    stop_gradient,
+    subtract,
+    tanh,
+    where,
+    zeros_like,
+)
+from symgraph.ops.activation import sigmoid
+from symgraph.ops.gather import scatter_add, take
+from symgraph.ops.layout import (
+    broadcast_to,
+    concat,
+    expand_dims,
+    flip,
+    matrix_transpose,
+    pad,
+    permute_dims,
+    reshape,
+    squeeze,
+    stack,
+    unstack,
+)
+from symgraph.ops.linear import einsum, matmul
+from symgraph.ops.normalize import logsumexp
+from symgraph.ops.reduce import all_ as all
+from symgraph.ops.reduce import any_ as any
+from symgraph.ops.reduce import argmax, argmin, mean, prod, std, var
+from symgraph.ops.reduce import max_ as max
+from symgraph.ops.reduce import min_ as min
+from symgraph.ops.reduce import sum_ as sum
+from symgraph.random import Generator, seed
+from symgraph.symbol import Symbol, input
+from symgraph.tracing import jit, trace
+from symgraph.types import bool_, float32, float64, int32, int64
+from symgraph.viz import draw
+
+__version__ = "0.1.0"

@@ -1,0 +1,175 @@
+"""The one door to the compiler: `sg.function` and what a compiled function can tell about itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compiler.driver import Compiled, Options, compile_graph
+from compiler.report import Report, report_of
+from symgraph.eager import State, Tensor
+from symgraph.errors import GraphError, InputError
+from symgraph.graph import Graph, Node, check_update
+from symgraph.location import here
+from symgraph.reference import check_numerics as check_graph
+from symgraph.structure import flatten, rebuild
+from symgraph.symbol import INPUT, Symbol, node_of
+from symgraph.text import graph_text
+from symgraph.value import Value
+from symgraph.viz import draw
+
+# Functions that change states run one at a time: two of them may share a state.
+_updates_lock = threading.Lock()
+
+
+class Function:
+    """A compiled function: call it with one array for each input; it returns fresh arrays.
+
+    Safe to call from several threads. Arrays must have the declared dtype and shape; named dimensions take
+    their size from the arrays. Raises InputError, naming the input, for anything else.
+    """
+
+    def __init__(self, graph: Graph, structure: Any, names: Sequence[str], options: Options, settings: dict):
+        self.graph = graph
+        self.name: str = settings["name"]
+        self.options = options
+        self._structure = structure
+        self._single = not isinstance(structure, dict | list | tuple)
+        self._check = settings["check_numerics"]
+        self._inputs = tuple(n.name for n in graph.inputs)
+        self._compiled: Compiled = compile_graph(
+            graph, self.name, names, options, threads=settings["threads"], lock=_updates_lock
+        )
+        self._native = self._compiled.native
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        if named:
+            arrays = self._in_order(arrays, named)
+        if self._check:
+            check_graph(self._compiled.lowered.stages[1].graph, self._as_arrays(arrays))
+        result = self._native(*arrays)
+        return result if self._single else self._rebuilt(result)
+
+    def _rebuilt(self, result: Any) -> Any:
+        leaves = (result,) if isinstance(result, np.ndarray) else result
+        return rebuild(self._structure, leaves)
+
+    def _as_arrays(self, arrays: Sequence[Any]) -> list[np.ndarray]:
+        return self._native.signature.arrays([a.data if isinstance(a, Tensor) else a for a in arrays])
+
+    def _in_order(self, arrays: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Inputs given by name, put where they belong."""
+        left = list(self._inputs[len(arrays) :])
+        unknown = [name for name in named if name not in left]
+        if unknown:
+            raise InputError(
+                f"{self.name}: there is no further input {unknown[0]!r}; the inputs are {list(self._inputs)}"
+            )
+        missing = [name for name in left if name not in named]
+        if missing:
+            raise InputError(f"{self.name}: input {missing[0]!r} is missing")
+        return (*arrays, *(named[name] for name in left))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of what `text` and `draw` can show: the graph after each pass, and the code below it."""
+        return (*(s.name for s in self._compiled.lowered.stages), "clusters", "kernels", "llvm", "assembly")
+
+    def text(self, stage: str = "clusters") -> str:
+        """One stage of the compilation as text."""
+        return self.report().text(self._known(stage))
+
+    def draw(self, path: str | Path, stage: str = "clusters") -> Path:
+        """One stage of the compilation as a picture: .dot, .svg, .png or .html by suffix."""
+        lowered = self._compiled.lowered
+        graphs = {s.name: s.graph for s in lowered.stages}
+        if self._known(stage) in graphs:
+            return draw(graphs[stage], path, title=f"{self.name}: {stage}")
+        groups = [(c.title(), frozenset(c.nodes)) for c in lowered.plan.clusters]
+        return draw(lowered.graph, path, clusters=groups, title=f"{self.name}: fused kernels")
+
+    def _known(self, stage: str) -> str:
+        if stage not in self.stages:
+            raise ValueError(f"there is no stage {stage!r}; the stages are {', '.join(self.stages)}")
+        return stage
+
+    def report(self) -> Report:
+        """Kernels, what was fused into each and why, bytes, flops, arena, compile time by pass."""
+        return report_of(self._compiled, graph_text)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{n.name}: {n.type}" for n in self.graph.inputs)
+        return f"<sg.function {self.name}({inputs})>"
+
+
+def function(
+    inputs: Sequence[Symbol] | Symbol,
+    outputs: Any = (),
+    updates: Any = None,
+    *,
+    training: bool = False,
+    threads: int | None = None,
+    name: str | None = None,
+    check_numerics: bool = False,
+) -> Function:
+    """Compile a function of `inputs` that returns `outputs` and gives states new values.
+
+    outputs: a Symbol, or a tuple, list or dict of them; a call returns the same structure of arrays.
+    updates: {state: new value}, as optimizers make them. With training=True the changes that modules
+        carry (moving averages, counters of random numbers) are included by themselves.
+    threads: None for all cores or SYMGRAPH_THREADS. check_numerics: run every op apart first, in forward
+        order, and raise NumericsError at the first that makes a NaN or infinity (slow).
+    Raises GraphError, ShapeError, GradientError or CompileError, each with the user's line.
+    """
+    nodes = _input_nodes((inputs,) if isinstance(inputs, Symbol) else tuple(inputs))
+    leaves = list(flatten(outputs))
+    results = tuple(_result(label, leaf) for label, leaf in leaves)
+    graph = Graph(inputs=nodes, outputs=results, updates=_updates(updates))
+    _check_inputs(graph)
+    settings = {"name": name or "function", "threads": threads, "check_numerics": check_numerics}
+    return Function(graph, outputs, [label for label, _ in leaves], Options(training=training), settings)
+
+
+def _input_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
+    for value in inputs:
+        if not isinstance(value, Symbol) or value.node.op is not INPUT:
+            raise GraphError(f"function: inputs are made by sg.input, not {value!r}\n  at {here().quote()}")
+    nodes = tuple(value.node for value in inputs)
+    names = [n.name for n in nodes]
+    for label in names:
+        if names.count(label) > 1:
+            raise GraphError(f"function: two inputs are named {label!r}\n  at {here().quote()}")
+    return nodes
+
+
+def _result(label: str, leaf: Any) -> Node:
+    if not isinstance(leaf, Value):
+        raise GraphError(f"function: output {label} is {leaf!r}, not a Symbol\n  at {here().quote()}")
+    return node_of(leaf)
+
+
+def _updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
+    pairs = () if updates is None else updates.items() if isinstance(updates, dict) else updates
+    made = []
+    for state, value in pairs:
+        if not isinstance(state, State):
+            raise GraphError(f"function: only a parameter or a state can be updated, not {state!r}")
+        pair = (node_of(state), node_of(value if isinstance(value, Value) else Symbol.lift(np.asarray(value))))
+        check_update(*pair)
+        made.append(pair)
+    return tuple(made)
+
+
+def _check_inputs(graph: Graph) -> None:
+    """Every input the graph reads must be one of the function's."""
+    declared = set(graph.inputs)
+    for node in graph.nodes:
+        if node.op is INPUT and node not in declared:
+            raise GraphError(
+                f"function: the outputs depend on input {node.name!r}, which is not among the inputs "
+                f"{[n.name for n in graph.inputs]}\n  at {here().quote()}\n  made at {node.location.quote()}"
+            )

@@ -1,0 +1,7 @@
+"""Saving and loading: arrays, models and graphs, each one safetensors file."""
+
+from symgraph.io.graph_reader import graph_from_json
+from symgraph.io.graph_writer import graph_to_json
+from symgraph.io.model_file import load, read_document, save, write_document
+
+__all__ = ["graph_from_json", "graph_to_json", "load", "read_document", "save", "write_document"]

@@ -1,0 +1,120 @@
+"""`sg.save` and `sg.load`: one file for a state dict, a nested dict of them, or a graph."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symgraph.errors import CheckpointError
+from symgraph.graph import Graph
+from symgraph.io.graph_reader import graph_from_json
+from symgraph.io.graph_writer import Json, graph_to_json
+from symgraph.io.tensor_file import Contents, read_file, write_file
+from symgraph.value import Number
+
+Path_ = str | os.PathLike[str]
+FORMAT = 1  # raised when files change in a way that older readers would misread
+FORMAT_KEY = "symgraph.format"
+KIND_KEY = "symgraph.kind"
+CONTENT_KEY = "symgraph.content"
+
+
+def save(path: Path_, value: Any) -> None:
+    """Write a Graph, a module, an optimizer, or a dict of arrays (nested; with numbers, strings, None too).
+
+    Modules and optimizers are stored as their state dict. The file is written beside `path` and renamed,
+    so `path` always holds the old or the new one. Raises CheckpointError for what cannot be stored.
+    """
+    if isinstance(value, Graph):
+        content, tensors = graph_to_json(value)
+        write_document(path, "graph", content, tensors)
+        return
+    tensors = {}
+    content = _tree_to_json(value, "", tensors)
+    write_document(path, "tree", content, tensors)
+
+
+def load(path: Path_, verify: bool = True) -> Any:
+    """What `save` wrote: a Graph, or the dict of arrays. Nothing in the file is ever run.
+
+    verify=False takes safetensors files of other tools too, as a dict of arrays. Raises CheckpointError for
+    a truncated, damaged or foreign file, OSError if there is none.
+    """
+    contents = read_file(path, verify)
+    if FORMAT_KEY not in contents.metadata and not verify:
+        return contents.tensors
+    kind, content = _document(path, contents)
+    if kind not in ("graph", "tree"):
+        raise CheckpointError(f"{Path(path)}: it holds a {kind}, expected a graph or arrays")
+    try:
+        if kind == "graph":
+            return graph_from_json(content, contents.tensors)
+        return _tree_from_json(content, contents.tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{Path(path)}: {error}") from error
+
+
+def write_document(path: Path_, kind: str, content: Json, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write JSON and arrays as one file of some kind, atomically."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    write_file(path, tensors, {FORMAT_KEY: str(FORMAT), KIND_KEY: kind, CONTENT_KEY: text})
+
+
+def read_document(path: Path_) -> tuple[str, Json, dict[str, np.ndarray]]:
+    """(kind, JSON, arrays) of a file that `write_document` made. Raises CheckpointError."""
+    contents = read_file(path)
+    return (*_document(path, contents), contents.tensors)
+
+
+def _document(path: Path_, contents: Contents) -> tuple[str, Json]:
+    version, kind, text = (contents.metadata.get(key, "") for key in (FORMAT_KEY, KIND_KEY, CONTENT_KEY))
+    if version != str(FORMAT):
+        raise CheckpointError(
+            f"{Path(path)}: its format is {version or 'unknown'!r}, this version of symgraph reads {FORMAT}"
+        )
+    try:
+        return kind, json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{Path(path)}: damaged: its content is no JSON: {error}") from None
+
+
+def _tree_to_json(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Json:
+    """A dict as {"dict": [[key, value], ...]}, an array as {"array": its name}, the rest as it is."""
+    if hasattr(value, "state_dict"):
+        value = value.state_dict()
+    if isinstance(value, Mapping):
+        return {"dict": [_entry_to_json(key, part, path, tensors) for key, part in value.items()]}
+    if value is None or isinstance(value, bool | str) or type(value) is int:
+        return value
+    if type(value) is float:
+        return {"float": value.hex()}
+    if not isinstance(value, Number) and not hasattr(value, "__array__"):
+        raise CheckpointError(f"{path or 'value'}: a {type(value).__name__} cannot be saved")
+    name = path or "value"
+    while name in tensors:
+        name += "'"
+    tensors[name] = np.asarray(value)
+    return {"array": name}
+
+
+def _entry_to_json(key: Any, value: Any, path: str, tensors: dict[str, np.ndarray]) -> Json:
+    if not isinstance(key, str):
+        raise CheckpointError(f"{path or 'value'}: keys are strings, not {key!r}")
+    return [key, _tree_to_json(value, f"{path}/{key}" if path else key, tensors)]
+
+
+def _tree_from_json(described: Json, tensors: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(described, dict):
+        return described
+    try:
+        ((kind, content),) = described.items()
+        if kind == "dict":
+            return {key: _tree_from_json(part, tensors) for key, part in content}
+        return float.fromhex(content) if kind == "float" else tensors[content]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"damaged content: {error}") from error

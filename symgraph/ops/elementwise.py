@@ -1,0 +1,63 @@
+"""Declaring elementwise ops: one scalar formula gives inference, numpy evaluation and compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from symgraph.errors import ShapeError
+from symgraph.op import Kind, Op
+from symgraph.ops.function import Function, lift_like, require
+from symgraph.ops.layout import broadcast_to
+from symgraph.ops.scalars import NUMPY
+from symgraph.types import FLOATS, DType, TensorType
+from symgraph.value import Value, apply, broadcast_shapes, promote
+
+
+def elementwise(
+    accepts: tuple[DType, ...] = FLOATS, result: DType | None = None
+) -> Callable[[Callable[..., Any]], Function]:
+    """Declare an elementwise op by its scalar formula `body(k, *scalars, **attrs)`.
+
+    Operands are promoted to one dtype among `accepts` and broadcast against each other.
+    """
+
+    def declare(body: Callable[..., Any]) -> Function:
+        name = body.__name__.rstrip("_")
+
+        def infer(*types: TensorType, **_: Any) -> TensorType:
+            first = types[0]
+            require(name, first.dtype, accepts)
+            for other in types[1:]:
+                if other != first:
+                    raise ShapeError(f"{name}: operands differ, {first} and {other}")
+            return TensorType(first.shape, result or first.dtype)
+
+        def evaluate(*arrays: np.ndarray, **attrs: Any) -> np.ndarray:
+            value = np.asarray(body(NUMPY, *arrays, **attrs))
+            return value.astype(result or arrays[0].dtype, copy=False)
+
+        op = Op(name, Kind.ELEMENTWISE, infer, evaluate, body, doc=body.__doc__ or "")
+
+        def call(*operands: Any, **attrs: Any) -> Value:
+            return apply(op, aligned(name, operands), **attrs)
+
+        return Function(op, call, body)
+
+    return declare
+
+
+def aligned(name: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands with one dtype and one shape, by explicit cast and broadcast nodes."""
+    operands = promote(name, operands)
+    if all(o.shape == operands[0].shape for o in operands):
+        return operands
+    return spread(name, tuple(lift_like(o, operands) for o in operands))
+
+
+def spread(name: str, values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Values of any dtypes broadcast to their common shape."""
+    shape = broadcast_shapes(name, [v.shape for v in values])
+    return tuple(v if v.shape == shape else broadcast_to(v, shape) for v in values)

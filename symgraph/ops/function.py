@@ -1,0 +1,62 @@
+"""What every kind of op shares: the public function around a declaration, and checks with the user's line."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from symgraph import location
+from symgraph.errors import DTypeError, SymgraphError
+from symgraph.op import Op
+from symgraph.types import DTYPES, FLOATS, INTEGERS, DType, bool_
+from symgraph.value import Value, as_array, world_of
+
+NUMERIC = FLOATS + INTEGERS
+BITS = (bool_, *INTEGERS)
+ANY = DTYPES
+
+
+class Function:
+    """A public function backed by an op: call it on Symbols, Tensors, arrays and numbers.
+
+    `f.vjp` declares the gradient rule; `f.op` is the declaration.
+    """
+
+    def __init__(self, op: Op, call: Callable[..., Value], source: Callable[..., Any]):
+        self.op = op
+        self._call = call
+        functools.update_wrapper(self, source)
+        self.__name__ = op.name
+
+    def __call__(self, *operands: Any, **attrs: Any) -> Value:
+        try:
+            return self._call(*operands, **attrs)
+        except SymgraphError as error:
+            raise placed(error) from None
+
+    def vjp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        self.op.vjp = rule
+        return rule
+
+    def __repr__(self) -> str:
+        return f"<sg.{self.op.name}>"
+
+
+def placed(error: SymgraphError) -> SymgraphError:
+    """The error with the user's line, once."""
+    if "\n  at " in str(error):
+        return error
+    return type(error)(f"{error}\n  at {location.here().quote()}")
+
+
+def require(name: str, dtype: DType, accepted: tuple[DType, ...]) -> None:
+    if dtype not in accepted:
+        names = ", ".join(map(str, accepted))
+        raise DTypeError(f"{name}: expected {names}, got {dtype}; cast with sg.cast(x, dtype)")
+
+
+def lift_like(operand: Any, operands: tuple[Any, ...]) -> Value:
+    """The operand as a value of the world that the operands are in."""
+    world = world_of(operands)
+    return world.enter(operand) if isinstance(operand, Value) else world.lift(as_array(operand))

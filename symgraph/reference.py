@@ -1,0 +1,71 @@
+"""Running a graph with numpy, node by node: the plain meaning that compiled code is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from symgraph.dimension import Dim, evaluate
+from symgraph.errors import NumericsError
+from symgraph.graph import Graph, Node
+from symgraph.op import Kind
+from symgraph.symbol import CONSTANT, INPUT, STATE
+from symgraph.types import FLOATS
+
+
+def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Values of all results (outputs, then updates). States are read, never changed."""
+    values = dict(walk(graph, arrays))
+    return [values[node] for node in graph.results]
+
+
+def walk(graph: Graph, arrays: Sequence[np.ndarray]) -> Iterator[tuple[Node, np.ndarray]]:
+    """Each node with its value, producers first."""
+    sizes = _sizes(graph, arrays)
+    values: dict[Node, np.ndarray] = dict(zip(graph.inputs, arrays, strict=True))
+    for node in graph.nodes:
+        if node.op is not INPUT:
+            values[node] = evaluate_node(node, values, sizes)
+        yield node, values[node]
+
+
+def evaluate_node(node: Node, values: Mapping[Node, np.ndarray], sizes: Mapping[str, int]) -> np.ndarray:
+    if node.op is CONSTANT:
+        return node.attrs["value"]
+    if node.op is STATE:
+        return node.attrs["state"].data
+    assert node.op.evaluate is not None, f"{node.op.name} must be resolved before a graph is run"
+    attrs = {name: _sized(value, sizes) for name, value in node.attrs.items()}
+    with np.errstate(all="ignore"):
+        return np.asarray(node.op.evaluate(*(values[i] for i in node.inputs), **attrs))
+
+
+def check_numerics(graph: Graph, arrays: Sequence[np.ndarray]) -> None:
+    """Raise NumericsError at the first node, in forward order, that makes a NaN or an infinity."""
+    bad: set[Node] = set()
+    for node, value in walk(graph, arrays):
+        if node.type.dtype not in FLOATS or np.isfinite(value).all():
+            continue
+        if node.op.kind is Kind.SOURCE or not any(i in bad for i in node.inputs):
+            what = "NaN" if np.isnan(value).any() else "an infinity"
+            raise NumericsError(f"{node.name} : {node.type} makes {what}\n  at {node.location.quote()}")
+        bad.add(node)
+
+
+def _sizes(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for node, array in zip(graph.inputs, arrays, strict=True):
+        for extent, size in zip(node.type.shape, array.shape, strict=True):
+            if isinstance(extent, Dim) and extent == Dim.named(extent.names[0]):
+                sizes[extent.names[0]] = size
+    return sizes
+
+
+def _sized(value: object, sizes: Mapping[str, int]) -> object:
+    """Attributes with named dimensions replaced by their sizes, tuples included."""
+    if isinstance(value, Dim):
+        return evaluate(value, sizes)
+    if isinstance(value, tuple):
+        return tuple(_sized(v, sizes) for v in value)
+    return value

@@ -1,0 +1,40 @@
+"""Nested tuples, lists and dicts of values: flattened for the compiler, rebuilt for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+
+def flatten(structure: Any) -> Iterator[tuple[str, Any]]:
+    """(name, leaf) for each leaf: `logits`, `0`, `heads.1`; the single leaf of no structure is `out`."""
+    if isinstance(structure, dict | list | tuple):
+        yield from _flatten(structure, "")
+    else:
+        yield "out", structure
+
+
+def _flatten(structure: Any, path: str) -> Iterator[tuple[str, Any]]:
+    pairs = structure.items() if isinstance(structure, dict) else enumerate(structure)
+    for key, part in pairs:
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(part, dict | list | tuple):
+            yield from _flatten(part, name)
+        else:
+            yield name, part
+
+
+def rebuild(structure: Any, leaves: Sequence[Any]) -> Any:
+    """The structure with its leaves replaced, in the order of `flatten`."""
+    left = iter(leaves)
+    return map_structure(structure, lambda _: next(left))
+
+
+def map_structure(structure: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(structure, dict):
+        return {key: map_structure(part, function) for key, part in structure.items()}
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*(map_structure(part, function) for part in structure))
+    if isinstance(structure, list | tuple):
+        return type(structure)(map_structure(part, function) for part in structure)
+    return function(structure)

@@ -1,0 +1,135 @@
+"""The static world: applying an op to Symbols writes a node of a graph; nothing is computed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from symgraph import location
+from symgraph.errors import SymgraphError
+from symgraph.graph import Node, Origin
+from symgraph.op import Kind, Op
+from symgraph.types import TensorType, as_dtype, as_shape, float32
+from symgraph.value import Value
+
+_origin: list[Origin] = []
+
+
+class Symbol(Value):
+    """A value that will exist when the compiled function runs. Immutable."""
+
+    __slots__ = ("node",)
+    priority: ClassVar[int] = 2
+
+    def __init__(self, node: Node):
+        self.node = node
+
+    @property
+    def type(self) -> TensorType:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.node.type
+
+    @classmethod
+    def apply(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Symbol:
+        nodes = tuple(node_of(o) for o in operands)
+        try:
+            result = op.infer(*(n.type for n in nodes), **attrs)
+        except SymgraphError as error:
+            raise located(error, nodes) from None
+        return Symbol(make_node(op, nodes, attrs, result))
+
+    @classmethod
+    def lift(cls, array: np.ndarray) -> Symbol:
+        return Symbol(constant_node(array))
+
+    @classmethod
+    def enter(cls, value: Value) -> Symbol:
+        return value if isinstance(value, Symbol) else Symbol(node_of(value))
+
+    def __repr__(self) -> str:
+        return f"Symbol({self.node.name}: {self.type}, at {self.node.location})"
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{self!r} has no value while the graph is built, so it cannot decide an `if` or `while`; "
+            "use sg.where, or the eager mode (sg.tensor)"
+        )
+
+    def __iter__(self) -> Iterator[Symbol]:
+        raise TypeError(f"{self!r} cannot be iterated over; index it, or use sg.scan or sg.unstack")
+
+    def __float__(self) -> float:
+        raise TypeError(f"{self!r} has no value while the graph is built")
+
+    __int__ = __index__ = __float__  # pyright: ignore[reportAssignmentType]
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(f"{self!r} cannot become a numpy array; compile it with sg.function first")
+
+
+def make_node(op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any], type_: TensorType) -> Node:
+    return Node(
+        op=op,
+        inputs=inputs,
+        attrs=attrs,
+        type=type_,
+        location=location.here(),
+        origin=_origin[-1] if _origin else None,
+    )
+
+
+@contextmanager
+def made_for(node: Node, maker: str) -> Iterator[None]:
+    """Symbols written inside stand at `node`'s line and name it and the pass as their origin."""
+    _origin.append(Origin(node, maker))
+    try:
+        with location.standing_at(node.location):
+            yield
+    finally:
+        _origin.pop()
+
+
+def node_of(value: Any) -> Node:
+    """The graph node a value stands for. An eager tensor with a history is written down again as nodes."""
+    return value.node if isinstance(value, Symbol) else value.as_node()
+
+
+def located(error: SymgraphError, nodes: tuple[Node, ...]) -> SymgraphError:
+    """The error with the user's line, and the lines where the operands were made."""
+    lines = [str(error), f"  at {location.here().quote()}"]
+    for node in dict.fromkeys(nodes):
+        if node.location != location.here():
+            lines.append(f"  {node.name} ({node.type}) was made at {node.location.quote()}")
+    return type(error)("\n".join(lines))
+
+
+INPUT = Op("input", Kind.SOURCE, infer=lambda *, name, type, serial: type)
+CONSTANT = Op("constant", Kind.SOURCE, infer=lambda *, value: TensorType(value.shape, value.dtype))
+STATE = Op("state", Kind.SOURCE, infer=lambda *, name, state: state.type)
+
+_serial = itertools.count()
+
+
+def input(name: str, shape: Any, dtype: Any = float32) -> Symbol:
+    """An input of the functions to be built, e.g. `sg.input("x", ("batch", 64))`.
+
+    Strings in the shape are named dimensions: one function runs at any size of them.
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"an input's name is a non-empty string, not {name!r}")
+    kind = TensorType(as_shape(shape), as_dtype(dtype))
+    return Symbol(make_node(INPUT, (), {"name": name, "type": kind, "serial": next(_serial)}, kind))
+
+
+def constant_node(array: np.ndarray) -> Node:
+    frozen = np.array(array, copy=True)
+    frozen.flags.writeable = False
+    kind = TensorType(frozen.shape, frozen.dtype)
+    return make_node(CONSTANT, (), {"value": frozen}, kind)
+
+
+def state_node(name: str, state: Any) -> Node:
+    return make_node(STATE, (), {"name": name, "state": state}, state.type)

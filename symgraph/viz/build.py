@@ -1,0 +1,150 @@
+"""From a graph to a picture: what gets a box, what is written into other boxes, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from symgraph.dimension import Shape
+from symgraph.graph import Graph, Node, Update
+from symgraph.op import Kind
+from symgraph.ops.layout import BROADCAST, RESHAPE
+from symgraph.ops.phase import CARRY, READ
+from symgraph.viz.caption import cut, inline_text, is_inline, op_lines, source_lines, tooltip, update_lines
+from symgraph.viz.picture import Box, Edge, Lane, Picture, Role
+from symgraph.viz.roles import lane_table, role_table
+from symgraph.viz.updates import UpdateGroup, group_updates
+
+Clusters = Sequence[tuple[str, Sequence[Node]]]
+SOURCES = (Role.INPUT, Role.PARAMETER, Role.STATE, Role.CONSTANT)
+
+
+def picture_of(
+    graph: Graph,
+    *,
+    title: str = "",
+    detail: bool = False,
+    clusters: Clusters = (),
+    names: Mapping[Node, str] | None = None,
+) -> Picture:
+    """The picture of a graph. Takes time linear in the graph.
+
+    Without `detail`, copies that only change the shape (broadcasts, axes of size 1) are left out, scalar
+    constants are written into their users, and each parameter's update is one box. `names` are variables.
+    """
+    return _Builder(graph, detail, clusters, names or {}).build(title)
+
+
+class _Builder:
+    def __init__(self, graph: Graph, detail: bool, clusters: Clusters, names: Mapping[Node, str]):
+        self.graph, self.detail, self.names = graph, detail, names
+        self.nodes = graph.nodes
+        carried = [] if detail else [(n.attrs["state"], n.inputs[1]) for n in self.nodes if n.op is CARRY]
+        self.updates: list[Update] = [*graph.updates, *((s.leaf_node(), value) for s, value in carried)]
+        self.roles = role_table(graph, self.nodes)
+        self.lanes = lane_table(self.nodes, self.roles)
+        self.cluster_of = {node: i for i, (_, members) in enumerate(clusters) for node in members}
+        self.cluster_titles = tuple(cut(name, 60) for name, _ in clusters)
+        self.shown: dict[Node, Node] = {}
+        for node in self.nodes:
+            self.shown[node] = self.shown[node.inputs[0]] if self._is_passed(node) else node
+        self.boxes: list[Box] = []
+        self.edges: dict[tuple[int, int], Edge] = {}
+        self.place: dict[Node, int] = {}
+
+    def _is_passed(self, node: Node) -> bool:
+        """Whether the drawing shows a node's first operand in its place."""
+        if self.detail or node in self.names:
+            return False
+        if node.op is RESHAPE:
+            return _without_ones(node.type.shape) == _without_ones(node.inputs[0].type.shape)
+        return node.op is BROADCAST or node.op is READ or node.op is CARRY
+
+    def build(self, title: str) -> Picture:
+        groups = [] if self.detail else group_updates(self.nodes, self.roles, self.updates)
+        grouped = {node for group in groups for node in group.members}
+        for node in self.nodes:
+            if self.shown[node] is node and node not in grouped and not self._inline(node):
+                self._draw_node(node)
+        for group in groups:
+            self._draw_group(group)
+        for state, value in self.updates if self.detail else ():
+            self._draw_end(Role.UPDATE, (cut(f"{state.name} ←"), "new value"), value)
+        several = len(self.graph.outputs) > 1
+        for i, value in enumerate(self.graph.outputs):
+            self._draw_end(Role.OUTPUT, (f"output {i}" if several else "output",), value)
+        return self._without_loose_ends(title)
+
+    def _inline(self, node: Node) -> bool:
+        return not self.detail and is_inline(self.shown[node])
+
+    def _add(self, box: Box, operands: Sequence[Node]) -> int:
+        index = len(self.boxes)
+        self.boxes.append(box)
+        for operand in operands:
+            source = self.place.get(self.shown[operand])
+            if source is not None and source != index:
+                drawn = self.boxes[source]
+                label = "" if drawn.role in SOURCES else str(self.shown[operand].type)
+                self.edges.setdefault((source, index), Edge(source, index, cut(label, 48)))
+        return index
+
+    def _draw_node(self, node: Node) -> None:
+        role = self.roles[node]
+        if role in SOURCES:
+            lines = source_lines(node, role)
+        else:
+            texts = [inline_text(self.shown[i]) if self._inline(i) else None for i in node.inputs]
+            lines = op_lines(node, texts, self.names.get(node))
+        box = Box(
+            role=role,
+            lines=lines,
+            tooltip=tooltip(node),
+            cluster=self.cluster_of.get(node),
+            lane=self.lanes[node],
+            quiet=node.op.kind is Kind.LAYOUT or role is Role.CONSTANT or node.op.name == "cast",
+            heavy=node.op.kind in (Kind.CONTRACTION, Kind.WINDOW, Kind.SCAN),
+        )
+        self.place[node] = self._add(box, node.inputs)
+
+    def _draw_group(self, group: UpdateGroup) -> None:
+        inside = set(group.members)
+        own = set(group.states)
+        operands = [i for n in group.members for i in n.inputs if i not in inside and self.shown[i] not in own]
+        operands += [value for value in group.values if value not in inside]
+        clusters = {self.cluster_of.get(node) for node in group.members}
+        after = any(self.lanes[node] is not Lane.FORWARD for node in (*group.members, *group.values))
+        box = Box(
+            role=Role.UPDATE,
+            lines=update_lines(group.states, len(group.members), self.names),
+            tooltip="\n".join(cut(tooltip(n).split("\n")[0], 160) for n in group.members[:24]),
+            cluster=clusters.pop() if len(clusters) == 1 else None,
+            lane=Lane.UPDATE if after else Lane.FORWARD,
+        )
+        index = self._add(box, operands)
+        self.place.update((node, index) for node in group.members)
+
+    def _draw_end(self, role: Role, lines: tuple[str, ...], value: Node) -> None:
+        if self._inline(value):
+            lines = (*lines, inline_text(self.shown[value]))
+        lane = self.lanes[value]
+        if role is Role.UPDATE and lane is Lane.BACKWARD:
+            lane = Lane.UPDATE
+        self._add(Box(role=role, lines=lines, tooltip=tooltip(value), lane=lane), [value])
+
+    def _without_loose_ends(self, title: str) -> Picture:
+        """States and constants that no drawn box reads are named by their updates; leave them out."""
+        used = {index for edge in self.edges for index in edge}
+        quiet = (Role.PARAMETER, Role.STATE, Role.CONSTANT)
+        keep = [i for i, box in enumerate(self.boxes) if i in used or box.role not in quiet]
+        place = {old: new for new, old in enumerate(keep)}
+        edges = (Edge(place[e.source], place[e.target], e.label) for e in self.edges.values())
+        return Picture(
+            title=cut(title, 80),
+            boxes=tuple(self.boxes[i] for i in keep),
+            edges=tuple(edges),
+            clusters=self.cluster_titles,
+        )
+
+
+def _without_ones(shape: Shape) -> Shape:
+    return tuple(extent for extent in shape if extent != 1)

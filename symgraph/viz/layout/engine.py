@@ -1,0 +1,147 @@
+"""The layout of one sheet: rows, blocks, order, places, then the lines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+from symgraph.viz.layout.columns import cut_into_blocks
+from symgraph.viz.layout.order import Ladder, reduce_crossings
+from symgraph.viz.layout.place import Links, place_slots
+from symgraph.viz.layout.plan import Plan, plan_arcs
+from symgraph.viz.layout.rows import assign_rows
+from symgraph.viz.layout.sheet import BACKWARD, LANES, Arc, Grid, Sheet
+
+BEND_WIDTH = 6.0
+TAG_HEIGHT = 15.0
+TAG_LINES = 3  # references shown on an item; the last says how many more there are
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Points of a line. Smooth: straight within rows, curved in the gaps; else right angles, rounded."""
+
+    points: tuple[tuple[float, float], ...]
+    smooth: bool
+
+
+@dataclass(slots=True)
+class Slots:
+    """Items and bends in their lanes, before anything has a place in the drawing.
+
+    `chain[a]` are the slots that ladder arc a goes through; `x` counts from the left of lane and block.
+    """
+
+    ladders: dict[tuple[int, int], Ladder] = field(default_factory=dict)
+    chain: dict[int, list[int]] = field(default_factory=dict)
+    x: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A sheet with rows, blocks, plan and places within lanes; `ports` are the arcs with ends chosen."""
+
+    sheet: Sheet
+    grid: Grid
+    plan: Plan
+    slots: Slots
+    ports: list[tuple[float, float]]
+    tags: dict[int, list[int]]  # item -> arcs into it that are drawn as references
+
+
+def prepare(sheet: Sheet, *, wrap: bool) -> Prepared:
+    """Everything up to places within lanes. Lanes that contradict each other become one."""
+    row = assign_rows(sheet)
+    if row is None:
+        sheet = replace(sheet, lanes=[0] * len(sheet))
+        row = assign_rows(sheet)
+        assert row is not None, "the arcs of a sheet form a cycle"
+    grid = cut_into_blocks(sheet, row) if wrap else Grid(row, [0], max(row, default=0) + 1)
+    plan = plan_arcs(sheet, grid)
+    tags: dict[int, list[int]] = defaultdict(list)
+    for index in plan.references:
+        tags[sheet.arcs[index].target].append(index)
+    slots = _slots(sheet, grid, plan)
+    for ladder in slots.ladders.values():
+        reduce_crossings(ladder)
+    ports = _ports(sheet, plan, slots)
+    _place(sheet, slots, ports)
+    return Prepared(sheet, grid, plan, slots, ports, dict(tags))
+
+
+def tag_height(count: int) -> float:
+    return TAG_HEIGHT * min(count, TAG_LINES)
+
+
+def _slots(sheet: Sheet, grid: Grid, plan: Plan) -> Slots:
+    slots = Slots()
+    for block in range(len(grid.starts)):
+        for lane in LANES:
+            slots.ladders[block, lane] = Ladder(len(grid.rows_of(block)))
+    for item in range(len(sheet)):
+        block = grid.block(item)
+        slots.ladders[block, sheet.lanes[item]].add(item, grid.row[item] - grid.starts[block])
+    fresh = len(sheet)
+    for index in plan.ladders:
+        arc = sheet.arcs[index]
+        block = grid.block(arc.source)
+        ladder = slots.ladders[block, sheet.lanes[arc.source]]
+        step = 1 if grid.row[arc.source] < grid.row[arc.target] else -1
+        chain = [arc.source]
+        for row in range(grid.row[arc.source] + step, grid.row[arc.target], step):
+            ladder.add(fresh, row - grid.starts[block])
+            chain.append(fresh)
+            fresh += 1
+        chain.append(arc.target)
+        for a, b in zip(chain, chain[1:], strict=False):
+            ladder.join(*((a, b) if step > 0 else (b, a)))
+        slots.chain[index] = chain
+    return slots
+
+
+def _ports(sheet: Sheet, plan: Plan, slots: Slots) -> list[tuple[float, float]]:
+    """Where arcs leave and enter: ends that are free spread over the item in the order they come from."""
+    place = {s: i for ladder in slots.ladders.values() for row in ladder.rows for i, s in enumerate(row)}
+    incoming: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for index, chain in slots.chain.items():
+        incoming[sheet.arcs[index].target].append((place[chain[-2]], index))
+    for bus in plan.buses:
+        arc = sheet.arcs[bus.arc]
+        from_left = sheet.lanes[arc.source] < sheet.lanes[arc.target]
+        incoming[arc.target].append((-1.0 if from_left else 1e9, bus.arc))
+    enter = {}
+    for target, ends in incoming.items():
+        reach = sheet.widths[target] * (0.32 if len(ends) < 4 else 0.42)
+        for i, (_, index) in enumerate(sorted(ends)):
+            enter[index] = reach * (2 * i / (len(ends) - 1) - 1) if len(ends) > 1 else 0.0
+    buses = {bus.arc for bus in plan.buses}
+    return [_ends(sheet, arc, i in buses, enter.get(i, 0.0)) for i, arc in enumerate(sheet.arcs)]
+
+
+def _ends(sheet: Sheet, arc: Arc, is_bus: bool, enter: float) -> tuple[float, float]:
+    leave = min(0.3 * sheet.widths[arc.source], 24.0) if is_bus else 0.0
+    return (
+        arc.source_port if arc.source_port is not None else leave,
+        arc.target_port if arc.target_port is not None else enter,
+    )
+
+
+def _place(sheet: Sheet, slots: Slots, ports: list[tuple[float, float]]) -> None:
+    links: Links = defaultdict(list)
+    fed = {arc.target for arc in sheet.arcs}
+    size = len(sheet)
+    for index, chain in slots.chain.items():
+        leave, enter = ports[index]
+        for i, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+            shift = (leave if i == 0 else 0.0) - (enter if i == len(chain) - 2 else 0.0)
+            # Long lines shall be straight, and so shall the flow of data; parameters stand beside it.
+            weight = 8.0 if a >= size and b >= size else 2.0 if a in fed or a >= size else 0.3
+            links[a].append((b, -shift, weight))
+            links[b].append((a, shift, weight))
+    widths = sheet.widths
+    for ladder in slots.ladders.values():
+        slots.x.update(place_slots(ladder, lambda s: widths[s] if s < size else BEND_WIDTH, links))
+
+
+def upwards(lane: int) -> bool:
+    return lane == BACKWARD
