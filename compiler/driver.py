@@ -27,11 +27,13 @@ from symgraph.graph import Graph, Node
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`skip` names optional passes to leave out; `fuse=False` makes every node a kernel."""
+    """`skip` names optional passes to leave out; `fuse=False` makes every node a kernel; `frozen` takes
+    weights as constants."""
 
     training: bool = False
     fuse: bool = True
     skip: frozenset[str] = frozenset()
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ def lower(
     graph: Graph, name: str, output_names: Sequence[str], options: Options, target: Target
 ) -> Lowered:
     """All steps up to the program, for a target."""
-    stages = pipeline.run(graph, training=options.training, skip=options.skip)
+    stages = pipeline.run(
+        graph, training=options.training, frozen=options.frozen, skip=options.skip
+    )
     seconds = {stage.name: stage.seconds for stage in stages[1:]}
     start = time.perf_counter()
     final = stages[-1].graph

@@ -11,6 +11,7 @@ from compiler.passes.derive_gradients import derive_gradients
 from compiler.passes.expand_composites import expand_composites
 from compiler.passes.fold_constants import fold_constants
 from compiler.passes.fold_into_weights import fold_into_weights
+from compiler.passes.freeze_weights import freeze_weights
 from compiler.passes.materialize_results import materialize_results
 from compiler.passes.merge_common import merge_common
 from compiler.passes.recognize_normalizations import recognize_normalizations
@@ -33,35 +34,46 @@ class Stage:
     seconds: float
 
 
-def passes(*, training: bool) -> tuple[tuple[str, Pass], ...]:
-    """The pipeline, in order."""
+def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
+    """The pipeline, in order. A frozen function's weights are constants, folded whatever their size."""
+    freeze = (("freeze_weights", freeze_weights),) if frozen else ()
+    fold_weights = (
+        (("fold_into_weights", fold_into_weights), ("fold_weights", partial(fold_constants, limit=ANY_SIZE)))
+        if frozen
+        else ()
+    )
     return (
         ("resolve_phase", partial(resolve_phase, training=training)),
+        *freeze,
         ("recognize_normalizations", recognize_normalizations),
         ("derive_gradients", derive_gradients),
         ("expand_composites", expand_composites),
         ("merge_common", merge_common),
         ("fold_constants", fold_constants),
         ("simplify", simplify),
-        ("fold_into_weights", fold_into_weights),
+        *fold_weights,
         ("shift_statistics", shift_statistics),
         ("merge_common_again", merge_common),
         ("materialize_results", materialize_results),
     )
 
 
+ANY_SIZE = 2**40
 # What a graph needs to be compiled at all; the others only make it faster or more accurate.
 REQUIRED = frozenset({"resolve_phase", "derive_gradients", "expand_composites", "materialize_results"})
 
 
-def run(graph: Graph, *, training: bool, skip: frozenset[str] = frozenset()) -> tuple[Stage, ...]:
+def run(
+    graph: Graph, *, training: bool, frozen: bool = False, skip: frozenset[str] = frozenset()
+) -> tuple[Stage, ...]:
     """Every stage of the compilation, the user's graph first. `skip` leaves out optional passes."""
-    unknown = skip - {name for name, _ in passes(training=training)}
+    chosen = passes(training=training, frozen=frozen)
+    unknown = skip - {name for name, _ in passes(training=training, frozen=True)}
     if unknown or skip & REQUIRED:
         raise ValueError(f"passes that cannot be left out: {sorted(unknown | skip & REQUIRED)}")
     verify(graph, "the user's program")
     stages = [Stage("written", graph, 0.0)]
-    for name, step in passes(training=training):
+    for name, step in chosen:
         if name not in skip:
             stages.append(_run_one(name, step, stages[-1].graph))
     return tuple(stages)

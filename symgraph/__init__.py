@@ -25,7 +25,7 @@ from symgraph.errors import (
 )
 from symgraph.gradient import grad
 from symgraph.graph import Graph
-from symgraph.io import load, save
+from symgraph.io import save
 from symgraph.library import load_library
 from symgraph.ops.arithmetic import (
     abs,
@@ -96,6 +96,7 @@ from symgraph.ops.reduce import min_ as min
 from symgraph.ops.reduce import sum_ as sum
 from symgraph.random import Generator, seed
 from symgraph.symbol import Symbol, input
+from symgraph.saved import load
 from symgraph.tracing import jit, trace
 from symgraph.types import bool_, float32, float64, int32, int64
 from symgraph.viz import draw

@@ -9,14 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from compiler.aot.export import Artifact
+from compiler.deploy import export_graph, export_target
 from compiler.driver import Compiled, Options, compile_graph
+from compiler.profiler import Profile, profile_graph
 from compiler.report import Report, report_of
 from symgraph.eager import State, Tensor
-from symgraph.errors import GraphError, InputError
+from symgraph.dimension import evaluate
+from symgraph.errors import ExportError, GraphError, InputError
 from symgraph.graph import Graph, Node, check_update
+from symgraph.io import graph_to_json, write_document
 from symgraph.location import here
 from symgraph.reference import check_numerics as check_graph
-from symgraph.structure import flatten, rebuild
+from symgraph.structure import encode, flatten, rebuild
 from symgraph.symbol import INPUT, Symbol, node_of
 from symgraph.text import graph_text
 from symgraph.value import Value
@@ -37,6 +42,7 @@ class Function:
         self.graph = graph
         self.name: str = settings["name"]
         self.options = options
+        self._names = tuple(names)
         self._structure = structure
         self._single = not isinstance(structure, dict | list | tuple)
         self._check = settings["check_numerics"]
@@ -91,6 +97,53 @@ class Function:
             return draw(graphs[stage], path, title=f"{self.name}: {stage}")
         groups = [(c.title(), frozenset(c.nodes)) for c in lowered.plan.clusters]
         return draw(lowered.graph, path, clusters=groups, title=f"{self.name}: fused kernels")
+
+    def export(
+        self,
+        directory: str | Path,
+        name: str | None = None,
+        kinds: Sequence[str] = ("object", "header", "static", "shared"),
+        target: str = "native",
+        cpu: str | None = None,
+        weights: str = "embedded",
+    ) -> Artifact:
+        """Write the function as native code without a runtime: NAME.o, NAME.h, libNAME.a, libNAME.so.
+
+        Weights are frozen as they are now. Raises ExportError for a function that updates state, for an
+        unknown kind or target, and where a file cannot be written; then no file is changed.
+        """
+        if weights != "embedded":
+            raise ExportError(f"weights={weights!r}: only 'embedded' is known")
+        return export_graph(
+            self.graph,
+            self._names,
+            directory,
+            name or self.name,
+            tuple(kinds),
+            export_target(target, cpu),
+            self.options,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph and its weights to one file that `sg.load` makes a function of again."""
+        content, tensors = graph_to_json(self.graph)
+        described = {
+            "graph": content,
+            "name": self.name,
+            "training": self.options.training,
+            "outputs": encode(self._structure),
+        }
+        write_document(path, "function", described, tensors)
+
+    def peak_bytes(self, *arrays: Any) -> int:
+        """Bytes that a call on these arrays needs at once: arena, inputs and outputs; weights not counted."""
+        sizes = self._native.signature.sizes(self._as_arrays(arrays))
+        ends = (*self.graph.inputs, *self.graph.outputs)
+        return self._native.workspace_bytes(sizes) + sum(evaluate(n.type.bytes, sizes) for n in ends)
+
+    def profile(self, *arrays: Any, calls: int = 20) -> Profile:
+        """Median time of each kernel over some calls on these arrays, by kernel and by user line."""
+        return profile_graph(self._compiled, self._as_arrays(arrays), calls)
 
     def _known(self, stage: str) -> str:
         if stage not in self.stages:

@@ -58,6 +58,7 @@ class Tensor(Value):
 
     __slots__ = ("_type", "data", "grad", "record", "requires_grad", "tracked")
     priority: ClassVar[int] = 1
+    applied: ClassVar[int] = 0  # ops run eagerly so far, in this process
 
     def __init__(self, data: np.ndarray, requires_grad: bool = False, record: Record | None = None):
         self.data = data
@@ -76,6 +77,7 @@ class Tensor(Value):
     @classmethod
     def apply(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         assert op.evaluate is not None, op
+        Tensor.applied += 1
         with np.errstate(all="ignore"):
             data = np.asarray(op.evaluate(*(o.data for o in operands), **attrs))
         result = Tensor(data)

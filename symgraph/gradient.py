@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from symgraph.errors import GradientError, GraphError, ShapeError
 from symgraph.graph import Node
 from symgraph.op import Kind, Op
 from symgraph.ops.function import placed
+from symgraph.structure import flatten, rebuild
 from symgraph.symbol import Symbol, node_of
 from symgraph.types import FLOATS
 from symgraph.value import Value
@@ -40,11 +41,10 @@ def grad(loss: Any, wrt: Any) -> Any:
 
 
 def _grad(loss: Any, wrt: Any) -> Any:
-    wanted = list(_leaves(wrt))
+    wanted = [leaf for _, leaf in flatten(wrt)]
     _check(loss, wanted)
     found = _static(loss, wanted) if isinstance(loss, Symbol) else _eager(loss, wanted)
-    remaining = iter(found)
-    return _rebuild(wrt, lambda: next(remaining))
+    return rebuild(wrt, found)
 
 
 def _static(loss: Symbol, wanted: Sequence[Any]) -> list[Symbol]:
@@ -116,22 +116,3 @@ def _check(loss: Any, wanted: Sequence[Any]) -> None:
             raise GradientError(f"grad: wrt holds {got}, expected symbols, parameters or tensors")
         if value.dtype not in FLOATS:
             raise GradientError(f"grad: {value.type} has no gradient; only float32 and float64 values do")
-
-
-def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    if isinstance(tree, list | tuple):
-        for part in tree:
-            yield from _leaves(part)
-    else:
-        yield tree
-
-
-def _rebuild(tree: Any, leaf: Callable[[], Any]) -> Any:
-    if isinstance(tree, dict):
-        return {key: _rebuild(part, leaf) for key, part in tree.items()}
-    if isinstance(tree, list | tuple):
-        parts = [_rebuild(part, leaf) for part in tree]
-        return parts if isinstance(tree, list) else tuple(parts)
-    return leaf()

@@ -38,3 +38,26 @@ def map_structure(structure: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(structure, list | tuple):
         return type(structure)(map_structure(part, function) for part in structure)
     return function(structure)
+
+
+def encode(structure: Any) -> Any:
+    """The structure as JSON: null for a leaf, {"list" | "tuple" | "dict": [...]} for the rest."""
+    if isinstance(structure, dict):
+        return {"dict": [[str(key), encode(part)] for key, part in structure.items()]}
+    if isinstance(structure, list | tuple):
+        kind = "list" if isinstance(structure, list) else "tuple"
+        return {kind: [encode(part) for part in structure]}
+    return None
+
+
+def decode(described: Any, leaves: Iterator[Any]) -> Any:
+    """What `encode` described, with the given leaves. Raises ValueError for anything else."""
+    if described is None:
+        return next(leaves)
+    if not isinstance(described, dict) or len(described) != 1:
+        raise ValueError("a structure is null, or one of list, tuple and dict")
+    ((kind, parts),) = described.items()
+    if kind == "dict":
+        return {key: decode(part, leaves) for key, part in parts}
+    made = [decode(part, leaves) for part in parts]
+    return made if kind == "list" else tuple(made)

@@ -39,7 +39,13 @@ class CRun:
 
 def allocate_outputs(signature: Signature, sizes: Mapping[str, int]) -> tuple[np.ndarray, ...]:
     """Uninitialized arrays. Raises InputError where a size comes out negative."""
-    arrays = []
+    shapes = output_shapes(signature, sizes)
+    return tuple(np.empty(s, o.type.dtype) for s, o in zip(shapes, signature.outputs, strict=True))
+
+
+def output_shapes(signature: Signature, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:
+    """The shapes of the outputs. Raises InputError where a size comes out negative."""
+    shapes = []
     for output in signature.outputs:
         shape = tuple(evaluate(extent, sizes) for extent in output.type.shape)
         if min(shape, default=0) < 0:
@@ -47,8 +53,8 @@ def allocate_outputs(signature: Signature, sizes: Mapping[str, int]) -> tuple[np
                 f"{signature.name}: output {output.name!r}: {output.type} would have shape {shape} "
                 f"({sizes_text(sizes)})"
             )
-        arrays.append(np.empty(shape, output.type.dtype))
-    return tuple(arrays)
+        shapes.append(shape)
+    return shapes
 
 
 def code_message(code: int) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.abi import Code as Refusal
 from compiler.jit.arguments import Signature
-from compiler.jit.c_call import CRun, allocate_outputs, code_message, sizes_text
+from compiler.jit.c_call import CRun, allocate_outputs, code_message, output_shapes, sizes_text
 from compiler.jit.state import Entry
 from compiler.jit.workspace import Workspaces
 from compiler.llvm.engine import LOCK
@@ -81,9 +82,12 @@ class NativeFunction:
         """Converts and checks the arguments, finds a workspace, and calls again."""
         arrays = self.signature.arrays(values)
         sizes = self.signature.sizes(arrays)
+        output_shapes(self.signature, sizes)
         needed = self._run.workspace_bytes(list(sizes.values()))
         if needed >= 2**63:
-            raise InputError(f"{self.signature.name}: {sizes_text(sizes)}: the workspace would be too large")
+            raise InputError(
+                f"{self.signature.name}: {code_message(Refusal.DIMENSION_OUT_OF_RANGE)} ({sizes_text(sizes)})"
+            )
         if needed:
             self._workspaces.provide(self.signature.name, needed)
         result = self.entry(*arrays)
@@ -104,17 +108,18 @@ class NativeFunction:
             raise InputError(f"{name}: {code_message(code)} ({sizes_text(sizes)})")
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def replace_lock(self) -> None:
+    def replace_lock(self, locks: dict[int, threading.Lock]) -> None:
         """For the child of a fork, where the lock may be held by a thread that is not there."""
-        self._exclusive = threading.Lock()
+        self._exclusive = locks.setdefault(id(self._exclusive), threading.Lock())
 
 
 _exclusive_functions: weakref.WeakSet[NativeFunction] = weakref.WeakSet()
 
 
 def _replace_locks() -> None:
+    locks: dict[int, threading.Lock] = {}
     for function in list(_exclusive_functions):
-        function.replace_lock()
+        function.replace_lock(locks)
 
 
 os.register_at_fork(after_in_child=_replace_locks)

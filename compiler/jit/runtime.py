@@ -62,18 +62,20 @@ def _start_pool(library: Library) -> int:
 def thread_count(threads: int | None) -> int:
     """How many threads a function uses: `threads`, else SYMGRAPH_THREADS, else all cores we may run on.
 
+    Never more than there are cores: threads that wait for each other's core make every loop slower.
     Raises ValueError for less than one or no number.
     """
+    most = min(available_cores(), MOST_THREADS)
     if threads is None:
         text = os.environ.get("SYMGRAPH_THREADS", "").strip()
         if not text:
-            return min(available_cores(), MOST_THREADS)
+            return most
         if not text.isdecimal() or int(text) < 1:
             raise ValueError(f"SYMGRAPH_THREADS must be a number of threads, 1 or more, not {text!r}")
         threads = int(text)
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be 1 or more, or None for all cores, not {threads!r}")
-    return min(threads, MOST_THREADS)
+    return min(threads, most)
 
 
 def available_cores() -> int:

@@ -75,6 +75,10 @@ class Memory:
             total = self.writer.early(f"add i64 {total}, {term}")
         return total
 
+    def flat(self, buffer: Buffer, indices: Sequence[Value]) -> Value:
+        """The row-major position of an element."""
+        return self._place(buffer, indices)[1]
+
     def load(self, buffer: Buffer, indices: Sequence[Value]) -> Value:
         storage, flat = self._place(buffer, indices)
         bytes_or_number = self._load(storage, flat)

@@ -9,6 +9,7 @@ from math import prod
 from compiler.llvm.emit_expression import Expressions
 from compiler.llvm.emit_memory import Memory, Storage
 from compiler.llvm.emit_reduction import Reductions
+from compiler.llvm.emit_transpose import turned_block
 from compiler.llvm.emit_value import MEMORY, Value, as_vector, type_text
 from compiler.llvm.emit_vector import VectorLoop
 from compiler.llvm.target import Target
@@ -29,6 +30,7 @@ class Statements:
         self.writer = memory.writer
         self.expressions = Expressions(memory)
         self.reductions: Reductions | None = None
+        self.vector_index: tuple[str, Value] | None = None
         self._allocas: dict[tuple[int, int], str] = {}
 
     def run(self, statements: tuple[Statement, ...]) -> None:
@@ -114,7 +116,9 @@ class Statements:
 
     def _vector(self, loop: For, start: Value, stop: Value) -> None:
         def body(index: str, lane_step: int) -> None:
+            self.vector_index = (loop.index, Value(int64, index, lane_step))
             self.step(loop, index, lane_step)
+            self.vector_index = None
 
         vector = VectorLoop(self.expressions, self.target, loop, (start, stop), body)
         if vector.count == 0:
@@ -137,6 +141,10 @@ class Statements:
         if first is None or last is None:
             bounds = f"{loop.start} to {loop.stop}"
             raise CompileError(f"unrolled loop {loop.index} needs static bounds, not {bounds}")
+        square = range(first, last, loop.step) == range(first, first + self.writer.lanes)
+        around = self.vector_index
+        if square and around is not None and turned_block(self.expressions, loop, first, around):
+            return
         for number in range(first, last, loop.step):
             self.step(loop, str(number))
 

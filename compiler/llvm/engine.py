@@ -43,8 +43,9 @@ class Library:
         for name, address in _library_functions().items():
             builder.import_symbol(name, address)
         with LOCK:
+            engine = _engine()
             try:
-                self._tracker = builder.link(_engine(), f"library{next(_numbers)}")
+                self._tracker = builder.link(engine, f"library{next(_numbers)}")
             except RuntimeError as error:
                 raise CompileError(f"LLVM cannot link the object code: {error}") from error
         self.addresses: dict[str, int] = {name: self._tracker[name] for name in exports}

@@ -50,6 +50,11 @@ def interpret(
     `reverse`: run parallel loops from the last iteration to the first.
     Raises CompileError for arrays that do not fit, an access out of bounds, or an unknown name.
     """
+    if len(arrays) != len(kernel.buffers) or len(extents) != len(kernel.extents):
+        raise CompileError(
+            f"kernel {kernel.name} takes {len(kernel.buffers)} arrays and {len(kernel.extents)} extents, "
+            f"got {len(arrays)} and {len(extents)}"
+        )
     sizes = dict(zip(kernel.extents, map(int, extents), strict=True))
     memory = {}
     for buffer, array in zip(kernel.buffers, arrays, strict=True):
@@ -68,8 +73,10 @@ class _Scope:
     indices: dict[str, np.int64]
     locals: dict[str, np.generic]
 
-    def inner(self, **indices: np.int64) -> _Scope:
-        return _Scope(dict(self.memory), self.indices | indices, dict(self.locals))
+    def inner(self, index: str | None = None, at: int = 0) -> _Scope:
+        """What names mean in a block, or in one iteration of a loop."""
+        indices = self.indices if index is None else self.indices | {index: np.int64(at)}
+        return _Scope(dict(self.memory), indices, dict(self.locals))
 
 
 @dataclass(slots=True)
@@ -121,7 +128,7 @@ class _Run:
             groups.setdefault((int(start), int(stop)), []).append(scope)
         for (start, stop), members in groups.items():
             for together in self.iterations(loop, range(start, stop, loop.step)):
-                inner = [s.inner(**{loop.index: np.int64(i)}) for i in together for s in members]
+                inner = [s.inner(loop.index, i) for i in together for s in members]
                 self.block(loop.body, inner)
 
     def iterations(self, loop: For, counter: range) -> Iterator[range]:

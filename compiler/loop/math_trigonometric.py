@@ -61,18 +61,33 @@ def cos(x: Expr) -> Expr:
 
 def _sin_f32(x: Expr, quarters: int) -> Expr:
     """sin(x + quarters * pi/2)."""
-    wide = Cast(x, float64)
-    turns = wide * TURNS_REST
-    for part in reversed(TURNS):
-        product = wide * part
-        turns = turns + (product - round_even(product))
+    turns, lost = _turns(Cast(x, float64))
     quadrant = turns * 4.0
     shifted = quadrant + FORMATS[float64].rounder
-    rest = (quadrant - (shifted - FORMATS[float64].rounder)) * HALF_PI[0]
+    rest = fma(lost, 4.0, quadrant - (shifted - FORMATS[float64].rounder)) * HALF_PI[0]
     square = rest * rest
     sine = fma(rest * square, polynomial(SIN_F32, square), rest)
     cosine = fma(square * square, polynomial(COS_F32, square), fma(square, -0.5, 1.0))
     return Cast(_by_quadrant(bits(shifted) + quarters, sine, cosine), float32)
+
+
+def _turns(x: Expr) -> tuple[Expr, Expr]:
+    """x / (2 pi) but for whole turns, as a sum of two.
+
+    The second is what the first lost to rounding (Dekker); it counts next to a multiple of a quarter turn.
+    """
+    total = _fraction(x * TURNS[0])
+    lost = x * TURNS_REST
+    for part in TURNS[1:]:
+        fraction = _fraction(x * part)
+        longer = total + fraction
+        lost = lost + (fraction - (longer - total))
+        total = longer
+    return total, lost
+
+
+def _fraction(x: Expr) -> Expr:
+    return x - round_even(x)
 
 
 def _sin_f64(x: Expr, quarters: int) -> Expr:

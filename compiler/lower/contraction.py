@@ -4,20 +4,27 @@ Operands are functions from indices to expressions, so transposes, broadcasts, w
 cost nothing but their address; the epilogue is statements on each result while it is near the registers.
 
     tiles   rows x columns results in registers, panels of `right` packed (contraction_tile)
-    dots    one result after another, vectors along k (contraction_dot): few rows, both contiguous in k
+    dots    vectors along k, for few rows or one column where both operands are contiguous in k
+    stream  one row of results, the right operand contiguous in n (both in contraction_dot)
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Buffer
-from compiler.lower.contraction_blocks import choose_blocks
+from compiler.lower.contraction_blocks import choose_blocks, size
+from compiler.lower.contraction_dot import dots, stream
 from compiler.lower.contraction_problem import Contraction, Epilogue, KernelStep, Operand
 from compiler.lower.contraction_tile import Tiles, packs_left
 from symgraph.dimension import Extent, Shape
 from symgraph.types import DType
+
+FEW_ROWS = 8  # rows up to which a transposed right operand is not worth packing
+FEW_RESULTS = 256
+STREAM_LEAST = 64  # columns of a single row that are worth streaming
 
 __all__ = ["Contraction", "Epilogue", "KernelStep", "Operand", "contraction"]
 
@@ -45,7 +52,27 @@ def contraction(
     """
     problem = Contraction(
         name=name, batch=batch, m=m, n=n, k=k, left=left, right=right, left_unit=left_unit,
-        right_unit=right_unit, epilogue=epilogue, buffers=buffers, extents=extents, dtype=dtype, target=target,
+        right_unit=right_unit, epilogue=epilogue, buffers=buffers, extents=extents, dtype=dtype,
+        target=target,
     )
-    blocks = choose_blocks(m, n, k, dtype, target, packs_left(problem))
+    if n == 1 and m != 1 and left_unit == "m":
+        problem = transposed(problem)
+    along_k = problem.left_unit == "k" and (problem.right_unit == "k" or problem.n == 1)
+    few = size(problem.m) <= FEW_ROWS or size(problem.m) * size(problem.n) <= FEW_RESULTS
+    if along_k and (few or problem.n == 1):
+        return dots(problem)
+    if problem.m == 1 and problem.right_unit == "n" and size(problem.n) > STREAM_LEAST:
+        return stream(problem)
+    blocks = choose_blocks(problem.m, problem.n, problem.k, dtype, target, packs_left(problem))
     return Tiles(problem, blocks).steps()
+
+
+def transposed(problem: Contraction) -> Contraction:
+    """The same results with m and n exchanged: (A B)^T = B^T A^T."""
+    return replace(
+        problem, m=problem.n, n=problem.m,
+        left=lambda b, m, k: problem.right(b, k, m), right=lambda b, k, n: problem.left(b, n, k),
+        left_unit="k" if problem.right_unit == "k" or problem.n == 1 else "m",
+        right_unit="n" if problem.left_unit == "m" else "k",
+        epilogue=lambda b, m, n, value: problem.epilogue(b, n, m, value),
+    )

@@ -12,14 +12,17 @@ from compiler.loop.grammar import (
     Buffer,
     Const,
     Expr,
+    For,
     Index,
     Kernel,
     Load,
     Local,
+    Mode,
     Statement,
     binary,
     call,
     extent_expr,
+    index,
 )
 from compiler.loop.walk import expressions, postorder, statements
 from symgraph.dimension import Extent, Shape
@@ -99,3 +102,19 @@ def unflatten(flat: Expr, shape: Shape) -> Indices:
         found.append(binary("mod", flat, extent_expr(extent)))
         flat = binary("div", flat, extent_expr(extent))
     return (flat, *reversed(found)) if shape else ()
+
+
+def loop(
+    name: Index,
+    stop: Expr | Extent,
+    *body: Statement,
+    start: Expr | Extent = 0,
+    step: int = 1,
+    mode: Mode = "serial",
+) -> For:
+    """A For over an index; bounds may be extents."""
+    return For(name.name, index(start), index(stop), body, step, mode)
+
+
+def smaller(value: Expr, limit: Expr | Extent) -> Expr:
+    return binary("minimum", value, index(limit))

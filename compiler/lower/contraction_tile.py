@@ -12,7 +12,6 @@ from compiler.loop.grammar import (
     Let,
     Load,
     Local,
-    Mode,
     Statement,
     Store,
     binary,
@@ -21,10 +20,20 @@ from compiler.loop.grammar import (
     index,
 )
 from compiler.loop.walk import postorder
-from compiler.lower.contraction_blocks import Blocks, tail_columns
-from compiler.lower.contraction_problem import Contraction, KernelStep, ceiling, is_plain, unflatten
+from compiler.lower.contraction_blocks import Blocks, size, tail_columns
+from compiler.lower.contraction_problem import (
+    Contraction,
+    KernelStep,
+    ceiling,
+    is_plain,
+    loop,
+    smaller,
+    unflatten,
+)
 from symgraph.dimension import Extent, Shape, product
 from symgraph.types import int64
+
+DEEP = 256  # steps of k, and columns, from which strided reads of the left operand cost more than a copy
 
 # Names of this module start with c_, so that they do not meet those of operands and epilogues.
 TASK, ROW, ROW_IN_TILE, PANEL, LANE, BLOCK, DEPTH = (
@@ -33,18 +42,6 @@ TASK, ROW, ROW_IN_TILE, PANEL, LANE, BLOCK, DEPTH = (
 ROW_START, ROW_STOP, COLUMN_START, COLUMN_STOP, BATCH = (
     Local(name, int64) for name in ("c_m_start", "c_m_stop", "c_n_start", "c_n_stop", "c_batch")
 )
-
-
-def loop(
-    name: Index,
-    stop: Expr | Extent,
-    *body: Statement,
-    start: Expr | Extent = 0,
-    step: int = 1,
-    mode: Mode = "serial",
-) -> For:
-    """A For over an index; bounds may be extents."""
-    return For(name.name, index(start), index(stop), body, step, mode)
 
 
 class Tiles:
@@ -56,20 +53,18 @@ class Tiles:
         self.block: Expr = BLOCK if blocks.depth else index(0)
         self.batch = unflatten(BATCH, problem.batch)
         self.pack_left = packs_left(problem)
+        self.left_along_m = problem.left_unit == "m"
         right = problem.right(self.batch, DEPTH, PANEL)
-        self.prepack = problem.right_unit != "n" or not is_plain(right)
+        several = not isinstance(problem.m, int) or problem.m > blocks.task_rows
+        self.prepack = several or problem.right_unit != "n" or not is_plain(right)
         self.right_batch: Shape = problem.batch if _mentions(right, BATCH.name) else ()
         dtype = problem.dtype
         panels = product((*self.right_batch, problem.k, self._padded_n()))
         self.packed = Buffer("c_packed", dtype, (panels,))
         self.panel = Buffer("c_panel", dtype, (self.depth, blocks.columns))
-        self.left_block = Buffer("c_left", dtype, (blocks.task_rows, self.depth + self.padding))
+        block = (blocks.task_rows, self.depth + blocks.lanes)  # the lanes keep rows off the same cache sets
+        self.left_block = Buffer("c_left", dtype, block[::-1] if self.left_along_m else block)
         self.partial = Buffer("c_partial", dtype, (blocks.task_rows, blocks.task_columns))
-
-    @property
-    def padding(self) -> int:
-        """Keeps rows of the packed left block off the same cache sets."""
-        return self.blocks.lanes
 
     def steps(self) -> tuple[KernelStep, ...]:
         main = self.problem.kernel("", (self._main(),), (self.packed,))
@@ -86,7 +81,8 @@ class Tiles:
 
     def _main(self) -> For:
         problem, blocks = self.problem, self.blocks
-        row_tasks, column_tasks = ceiling(problem.m, blocks.task_rows), ceiling(problem.n, blocks.task_columns)
+        row_tasks = ceiling(problem.m, blocks.task_rows)
+        column_tasks = ceiling(problem.n, blocks.task_columns)
         batches = extent_expr(product(problem.batch))
         body: list[Statement] = [
             Let(COLUMN_START.name, TASK % column_tasks * blocks.task_columns),
@@ -120,12 +116,15 @@ class Tiles:
         n, columns = self.problem.n, self.blocks.columns
         pack = (self._pack_left(),) if self.pack_left else ()
         if isinstance(n, int) and n % columns == 0:
-            return (*pack, loop(PANEL, COLUMN_STOP, *self._panel(columns, False), start=COLUMN_START, step=columns))
+            whole = self._panel(columns, False)
+            return (*pack, loop(PANEL, COLUMN_STOP, *whole, start=COLUMN_START, step=columns))
         full = COLUMN_START + (COLUMN_STOP - COLUMN_START) // columns * columns
-        last = loop(PANEL, COLUMN_STOP, *self._panel(tail_columns(n, self.blocks), True), start=full, step=columns)
+        edge = self._panel(tail_columns(n, self.blocks), True)
+        last = loop(PANEL, COLUMN_STOP, *edge, start=full, step=columns)
         if isinstance(n, int) and n < columns:
             return (*pack, last)
-        return (*pack, loop(PANEL, full, *self._panel(columns, False), start=COLUMN_START, step=columns), last)
+        whole = self._panel(columns, False)
+        return (*pack, loop(PANEL, full, *whole, start=COLUMN_START, step=columns), last)
 
     def _panel(self, columns: int, masked: bool) -> tuple[Statement, ...]:
         pack = (self._pack_panel(columns, masked),) if self._packs_in_task else ()
@@ -153,7 +152,8 @@ class Tiles:
         return (*body, If(done, (self._results(columns, masked, Load(self.partial, part)),)))
 
     def _each(self, columns: int, statement: Statement) -> For:
-        return loop(ROW_IN_TILE, self.blocks.rows, loop(LANE, columns, statement, mode="vector"), mode="unroll")
+        across = loop(LANE, columns, statement, mode="vector")
+        return loop(ROW_IN_TILE, self.blocks.rows, across, mode="unroll")
 
     def _multiply(self, held: Buffer, columns: int, masked: bool) -> For:
         """held[row, lane] += left[row, k] * right[k, lane] for k in the block."""
@@ -172,7 +172,7 @@ class Tiles:
         """left at the tile's row; rows beyond the last read the last one, and are not stored."""
         row = ROW + ROW_IN_TILE
         if self.pack_left:
-            return Load(self.left_block, (row - ROW_START, DEPTH - self.block))
+            return Load(self.left_block, self._left_place(row))
         m = self.problem.m
         if not (isinstance(m, int) and m % self.blocks.rows == 0):
             row = smaller(row, m - 1)
@@ -187,7 +187,7 @@ class Tiles:
 
     def _inside(self, *body: Statement) -> If:
         """Masks the lanes beyond the last column."""
-        return If(PANEL + LANE < index(self.problem.n), body)
+        return If(index(self.problem.n) > PANEL + LANE, body)
 
     def _results(self, columns: int, masked: bool, value: Expr) -> For:
         """The epilogue on the rows of the tile that exist."""
@@ -202,13 +202,22 @@ class Tiles:
     # packing
 
     def _pack_left(self) -> For:
-        copy = Store(self.left_block, (ROW - ROW_START, DEPTH - self.block), self.problem.left(self.batch, ROW, DEPTH))
+        """The task's block of the left operand, copied along its contiguous index."""
+        copy = Store(self.left_block, self._left_place(ROW), self.problem.left(self.batch, ROW, DEPTH))
+        if self.left_along_m:
+            across = loop(ROW, ROW_STOP, copy, start=ROW_START, mode="vector")
+            return loop(DEPTH, self._depth_stop, across, start=self.block)
         along = loop(DEPTH, self._depth_stop, copy, start=self.block, mode="vector")
         return loop(ROW, ROW_STOP, along, start=ROW_START)
 
+    def _left_place(self, row: Expr) -> tuple[Expr, Expr]:
+        place = (row - ROW_START, DEPTH - self.block)
+        return place[::-1] if self.left_along_m else place
+
     def _pack_panel(self, columns: int, masked: bool) -> For:
         """A block of k of the panel, copied to where it lies together."""
-        copy = Store(self.panel, (DEPTH - self.block, LANE), self.problem.right(self.batch, DEPTH, PANEL + LANE))
+        value = self.problem.right(self.batch, DEPTH, PANEL + LANE)
+        copy = Store(self.panel, (DEPTH - self.block, LANE), value)
         across = loop(LANE, columns, self._inside(copy) if masked else copy, mode="vector")
         return loop(DEPTH, self._depth_stop, across, start=self.block)
 
@@ -223,30 +232,47 @@ class Tiles:
         """All panels of the right operand, each by a task of its own."""
         problem, columns = self.problem, self.blocks.columns
         panels = ceiling(problem.n, columns)
-        panel = Local(PANEL.name, int64)
-        value = problem.right(self.batch, DEPTH, panel + LANE)
-        store = Store(self.packed, (self._packed_place(BATCH, panel, DEPTH, LANE),), value)
-        whole = isinstance(problem.n, int) and problem.n % columns == 0
-        stop = columns if whole else smaller(index(problem.n) - panel, columns)
+        panel = Local("c_panel_start", int64)
         if problem.right_unit == "k":
-            copy = loop(LANE, stop, loop(DEPTH, problem.k, store, mode="vector"))
+            copy = self._turned_panel(panel)
         else:
-            copy = loop(DEPTH, problem.k, loop(LANE, stop, store, mode="vector"))
+            whole = isinstance(problem.n, int) and problem.n % columns == 0
+            stop = columns if whole else smaller(index(problem.n) - panel, columns)
+            across = loop(LANE, stop, self._packed_store(panel, DEPTH, LANE), mode="vector")
+            copy = (loop(DEPTH, problem.k, across),)
         tasks = extent_expr(product(self.right_batch)) * panels
         return loop(
-            TASK, tasks, Let(BATCH.name, TASK // panels), Let(panel.name, TASK % panels * columns), copy,
+            TASK, tasks, Let(BATCH.name, TASK // panels), Let(panel.name, TASK % panels * columns), *copy,
             mode="parallel",
         )
 
+    def _packed_store(self, panel: Expr, k: Expr, lane: Expr) -> Store:
+        column = panel + lane
+        n = self.problem.n
+        if not (isinstance(n, int) and n % self.blocks.columns == 0):
+            column = smaller(column, n - 1)
+        place = (self._packed_place(BATCH, panel, k, lane),)
+        return Store(self.packed, place, self.problem.right(self.batch, k, column))
 
-def smaller(value: Expr, limit: Expr | Extent) -> Expr:
-    return binary("minimum", value, index(limit))
+    def _turned_panel(self, panel: Expr) -> tuple[Statement, ...]:
+        """A panel whose source is contiguous in k: square blocks turned in registers, then the rest of k."""
+        side = min(self.blocks.lanes, self.blocks.columns)
+        whole = index(self.problem.k) // side * side
+        turn = loop(LANE, side, self._packed_store(panel, BLOCK + DEPTH, PANEL + LANE), mode="unroll")
+        block = loop(DEPTH, side, turn, mode="vector")
+        blocks = loop(PANEL, self.blocks.columns, block, step=side)
+        rest = loop(LANE, self.blocks.columns, self._packed_store(panel, DEPTH, LANE))
+        return (
+            loop(BLOCK, whole, blocks, step=side),
+            loop(DEPTH, self.problem.k, rest, start=whole),
+        )
 
 
 def packs_left(problem: Contraction) -> bool:
-    """Whether the left operand costs more than a load, and is copied rather than computed for each panel."""
+    """Whether the left operand is copied for each task: it costs more than a load, or is far apart in k."""
     batch = unflatten(BATCH, problem.batch)
-    return not is_plain(problem.left(batch, ROW, DEPTH))
+    apart = problem.left_unit != "k" and size(problem.k) > DEEP and size(problem.n) > DEEP
+    return apart or not is_plain(problem.left(batch, ROW, DEPTH))
 
 
 def _mentions(expr: Expr, name: str) -> bool:

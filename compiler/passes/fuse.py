@@ -47,7 +47,7 @@ class Partition:
         leaves = [leaf for operand in node.inputs for leaf in leaves_behind(operand)]
         homes = {self.home[leaf] for leaf in leaves if leaf in self.home}
         chosen = None
-        for candidate in sorted(homes, reverse=True) if merge else ():
+        for candidate in sorted(homes, key=self._preference) if merge else ():
             if self._acyclic(candidate, homes) and self.fitter.join(self.clusters[candidate], node):
                 chosen = candidate
                 break
@@ -57,6 +57,10 @@ class Partition:
         self.reads[chosen].update(dict.fromkeys(leaf for leaf in leaves if self.home.get(leaf) != chosen))
         for other in homes - {chosen}:
             self._depend(chosen, other)
+
+    def _preference(self, number: int) -> tuple[bool, int]:
+        """Clusters with statistics first: what they feed should ride along; then the latest."""
+        return (not self.clusters[number].reductions, -number)
 
     def _open(self, cluster: Cluster) -> int:
         self.clusters.append(cluster)

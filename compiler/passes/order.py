@@ -13,6 +13,8 @@ from symgraph.op import Kind
 def order_clusters(graph: Graph, clusters: list[Cluster]) -> Plan:
     """Decide what each cluster stores, and sort. An update that cannot go into its state at once is deferred."""
     maker = mark_stored(graph, clusters)
+    if not all(c.stored for c in clusters):
+        return order_clusters(graph, [c for c in clusters if c.stored])
     before = _data_dependencies(clusters, maker)
     deferred = _overwriting(graph, clusters, maker, before)
     return Plan(graph, tuple(_sorted(clusters, before)), frozenset(deferred))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from compiler.clusters import Cluster, Form, leaves_behind, operands_of
-from compiler.passes.fit import LARGEST_CLUSTER, lands, normal
+from compiler.passes.fit import LARGEST_CLUSTER, normal
 from compiler.passes.order import leaves_read, mark_stored
+from compiler.views import AxisMap, Reading
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 
@@ -36,7 +37,7 @@ def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
         if recipe is None or not all(_can_make(c, node, recipe) for c in readers[node]):
             continue
         for cluster in readers[node]:
-            _prepend(cluster, recipe)
+            _prepend(cluster, node, recipe)
         stored.discard(node)
         for member in recipe:
             for operand in member.inputs:
@@ -80,29 +81,47 @@ def _recipe(node: Node, home: Cluster, stored: set[Node], results: set[Node]) ->
 
 
 def _can_make(cluster: Cluster, node: Node, recipe: list[Node]) -> bool:
-    """Whether a reader runs over the same domain and reads the value only at its own position."""
-    if cluster.form is Form.SCATTER or cluster.domain != node.type.shape:
+    """Whether a reader meets the value only at one position of its own: anywhere, or along its statistics."""
+    if cluster.form is Form.SCATTER or len(cluster.nodes) + len(recipe) > LARGEST_CLUSTER:
         return False
-    if len(cluster.nodes) + len(recipe) > LARGEST_CLUSTER:
-        return False
-    trial = Cluster(cluster.form, cluster.domain, labels={node: normal(cluster.everywhere, node.type.shape)})
+    return reading_labels(cluster, node) is not None
+
+
+def reading_labels(cluster: Cluster, node: Node) -> AxisMap | None:
+    """The axes of the cluster's domain that `node` is read along, if every reader agrees on them."""
+    found: AxisMap | None = None
     for member in cluster.nodes:
         for operand, reading in zip(member.inputs, operands_of(member), strict=True):
             if node not in leaves_behind(operand):
                 continue
-            if member.op.kind is Kind.ELEMENTWISE and member.type.shape == cluster.domain:
-                labels = normal(cluster.everywhere, member.type.shape)
-            elif member.op.kind is Kind.REDUCTION:
-                labels = cluster.everywhere
-            else:
-                return False
-            if not lands(trial, reading, labels):
-                return False
-    return True
+            if member.op.kind not in (Kind.ELEMENTWISE, Kind.REDUCTION) or reading.source is not node:
+                return None
+            own = cluster.everywhere if member.op.kind is Kind.REDUCTION else cluster.labels[member]
+            labels = seen_along(reading, own)
+            if labels is None or (found is not None and labels != found):
+                return None
+            found = labels
+    if found is None or (cluster.form is Form.CONTRACTION and node.type.shape != cluster.domain):
+        return None
+    return found if _is_whole(cluster, found, node) or cluster.reductions else None
 
 
-def _prepend(cluster: Cluster, recipe: list[Node]) -> None:
+def _is_whole(cluster: Cluster, labels: AxisMap, node: Node) -> bool:
+    return node.type.shape == cluster.domain and labels == normal(cluster.everywhere, node.type.shape)
+
+
+def seen_along(reading: Reading, own: AxisMap) -> AxisMap | None:
+    """Labels of the source's axes, in terms of a reader's."""
+    if reading.axes is None:
+        return None
+    shape = reading.source.type.shape
+    return normal(tuple(None if axis is None else own[axis] for axis in reading.axes), shape)
+
+
+def _prepend(cluster: Cluster, node: Node, recipe: list[Node]) -> None:
+    labels = reading_labels(cluster, node)
+    assert labels is not None
     new = [n for n in recipe if n not in cluster.labels]
     cluster.nodes[:0] = new
-    for node in new:
-        cluster.labels[node] = normal(cluster.everywhere, node.type.shape)
+    for member in new:
+        cluster.labels[member] = normal(labels, member.type.shape)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
+from inspect import Signature, signature
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from symgraph.errors import CheckpointError
 from symgraph.graph import Graph, Node, check_update
 from symgraph.io.graph_writer import Json
 from symgraph.location import Location, standing_at
-from symgraph.op import REGISTRY
+from symgraph.op import REGISTRY, Kind
 from symgraph.symbol import CONSTANT, INPUT, STATE, input, make_node
 from symgraph.types import SHORT_NAMES, TensorType, as_shape
 
@@ -68,6 +70,8 @@ class _Reader:
         attrs = {key: self.attribute(value) for key, value in entry.get("attrs", {}).items()}
         if op in CONTENTS and not isinstance(attrs[CONTENTS[op][0]], CONTENTS[op][1]):
             raise CheckpointError(f"damaged graph: {op.name} without its content")
+        if op.kind is Kind.ELEMENTWISE:  # their inference takes any attribute, their formula does not
+            _formula(op.body).bind(None, *inputs, **attrs)
         stored = type_from_json(entry["type"])
         inferred = op.infer(*(i.type for i in inputs), **attrs)
         if inferred != stored:
@@ -103,6 +107,11 @@ class _Reader:
         if kind == "graph":
             return self.graph(content)
         raise CheckpointError(f"damaged graph: an attribute of kind {kind!r}")
+
+
+@cache
+def _formula(body: Callable[..., Any]) -> Signature:
+    return signature(body)
 
 
 def type_from_json(described: Json) -> TensorType:

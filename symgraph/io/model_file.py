@@ -71,6 +71,11 @@ def read_document(path: Path_) -> tuple[str, Json, dict[str, np.ndarray]]:
     return (*_document(path, contents), contents.tensors)
 
 
+def kind_of(path: Path_) -> str:
+    """What a file of ours holds ("graph", "tree", "function"); "" for other tools' files."""
+    return read_file(path).metadata.get(KIND_KEY, "")
+
+
 def _document(path: Path_, contents: Contents) -> tuple[str, Json]:
     version, kind, text = (contents.metadata.get(key, "") for key in (FORMAT_KEY, KIND_KEY, CONTENT_KEY))
     if version != str(FORMAT):

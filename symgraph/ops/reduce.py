@@ -135,7 +135,8 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     value = lift_like(x, (x,))
     require("mean", value.dtype, FLOATS)
     axes = normal_axes("mean", axis, value.ndim)
-    return divide(sum_(value, axes, keepdims), extent_of(_count(value, axes), value))
+    average = divide(sum_(value, axes), extent_of(_count(value, axes), value))
+    return expand_dims(average, axes) if keepdims and axes else average
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Value:
@@ -143,10 +144,11 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0
     value = lift_like(x, (x,))
     require("var", value.dtype, FLOATS)
     axes = normal_axes("var", axis, value.ndim)
-    distance = value - mean(value, axes, keepdims=True)  # pyright: ignore[reportOperatorIssue]
-    total = sum_(square(distance), axes, keepdims)
+    distance = value - back(mean(value, axes), value, axes)  # pyright: ignore[reportOperatorIssue]
+    total = sum_(square(distance), axes)
     count = extent_of(_count(value, axes), value)
-    return divide(total, count - correction if correction else count)  # pyright: ignore[reportOperatorIssue]
+    spread = divide(total, count - correction if correction else count)  # pyright: ignore[reportOperatorIssue]
+    return expand_dims(spread, axes) if keepdims and axes else spread
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Value:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from symgraph.dimension import Shape
 from symgraph.graph import Graph, Node, Update
 from symgraph.op import Kind
-from symgraph.ops.layout import BROADCAST, RESHAPE
+from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE
+from symgraph.ops.linear import MATMUL
 from symgraph.ops.phase import CARRY, READ
 from symgraph.viz.caption import cut, inline_text, is_inline, op_lines, source_lines, tooltip, update_lines
 from symgraph.viz.picture import Box, Edge, Lane, Picture, Role
@@ -44,6 +45,7 @@ class _Builder:
         self.lanes = lane_table(self.nodes, self.roles)
         self.cluster_of = {node: i for i, (_, members) in enumerate(clusters) for node in members}
         self.cluster_titles = tuple(cut(name, 60) for name, _ in clusters)
+        self.turned = set() if detail else transposes(self.nodes, self.names)
         self.shown: dict[Node, Node] = {}
         for node in self.nodes:
             self.shown[node] = self.shown[node.inputs[0]] if self._is_passed(node) else node
@@ -57,7 +59,7 @@ class _Builder:
             return False
         if node.op is RESHAPE:
             return _without_ones(node.type.shape) == _without_ones(node.inputs[0].type.shape)
-        return node.op is BROADCAST or node.op is READ or node.op is CARRY
+        return node.op in (BROADCAST, READ, CARRY) or node in self.turned
 
     def build(self, title: str) -> Picture:
         groups = [] if self.detail else group_updates(self.nodes, self.roles, self.updates)
@@ -77,6 +79,12 @@ class _Builder:
     def _inline(self, node: Node) -> bool:
         return not self.detail and is_inline(self.shown[node])
 
+    def _operand_text(self, operand: Node) -> str | None:
+        """What the title of a user says of an operand, if anything."""
+        if self._inline(operand):
+            return inline_text(self.shown[operand])
+        return "·ᵀ" if operand in self.turned else None
+
     def _add(self, box: Box, operands: Sequence[Node]) -> int:
         index = len(self.boxes)
         self.boxes.append(box)
@@ -93,7 +101,7 @@ class _Builder:
         if role in SOURCES:
             lines = source_lines(node, role)
         else:
-            texts = [inline_text(self.shown[i]) if self._inline(i) else None for i in node.inputs]
+            texts = [self._operand_text(i) for i in node.inputs]
             lines = op_lines(node, texts, self.names.get(node))
         box = Box(
             role=role,
@@ -144,6 +152,21 @@ class _Builder:
             edges=tuple(edges),
             clusters=self.cluster_titles,
         )
+
+
+def transposes(nodes: Sequence[Node], names: Mapping[Node, str]) -> set[Node]:
+    """Exchanges of the last two axes that only matrix products read; they are drawn as a superscript T."""
+    found = set()
+    for node in nodes:
+        if node.op is PERMUTE and node not in names:
+            rank = node.type.rank
+            last = (*range(rank - 2), rank - 1, rank - 2)
+            if node.attrs["axes"] == last:
+                found.add(node)
+    for node in nodes:
+        if node.op is not MATMUL:
+            found.difference_update(node.inputs)
+    return found
 
 
 def _without_ones(shape: Shape) -> Shape:

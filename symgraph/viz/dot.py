@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import graphviz
 
 from symgraph.viz.picture import Box, Picture, Role
@@ -64,8 +66,8 @@ def _add_box(drawing: graphviz.Digraph, name: str, box: Box) -> None:
     looks = ["filled"] + ["rounded"] * (style.shape in ROUND) + ["dashed"] * style.dashed
     drawing.node(
         name,
-        label="\\n".join(_literal(line) for line in box.lines),
-        tooltip="\\n".join(_literal(line) for line in box.tooltip.split("\n")),
+        label=_lines(box.lines),
+        tooltip=_lines(box.tooltip.split("\n")),
         shape=SHAPES[style.shape],
         style=",".join(looks),
         fillcolor=fill_of(box),
@@ -84,5 +86,14 @@ def _add_legend(drawing: graphviz.Digraph, picture: Picture) -> None:
 
 
 def _literal(text: str) -> str:
-    """The text with Graphviz's escapes undone: a backslash or a quote of the user is drawn as itself."""
-    return str(graphviz.escape("".join(c for c in text if c.isprintable())))
+    """DOT text that is drawn as `text`: no escape, no HTML, no character reference in it has a meaning."""
+    return graphviz.nohtml(_plain(text))
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return graphviz.nohtml("\\n".join(_plain(line) for line in lines))
+
+
+def _plain(text: str) -> str:
+    shown = "".join(c for c in text if c.isprintable())
+    return str(graphviz.escape(shown.replace("&", "&amp;")))

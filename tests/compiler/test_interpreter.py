@@ -141,6 +141,8 @@ def test_arrays_must_fit():
     for array in (np.zeros(3, np.float32), np.zeros(4, np.float64)):
         with pytest.raises(CompileError, match=r"buffer x wants float32\[4\], got"):
             interpret(kernel, [array], [4])
+    with pytest.raises(CompileError, match="takes 1 arrays and 1 extents, got 0 and 1"):
+        interpret(kernel, [], [4])
 
 
 def test_scratch_memory_starts_poisoned_each_time():

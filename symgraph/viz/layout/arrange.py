@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from symgraph.viz.layout.cluster import Inside, items_of
 from symgraph.viz.layout.engine import TAG_HEIGHT, TAG_LINES, Piece, prepare, upwards
 from symgraph.viz.layout.lines import Placed, draw_lines
+from symgraph.viz.layout.rows import consistent_lanes
 from symgraph.viz.layout.sheet import Arc, Sheet
 from symgraph.viz.picture import Picture
 from symgraph.viz.style import LABEL_SIZE, box_size, text_width
-
-FRAME = 10.0  # between a cluster's frame and its boxes
-FRAME_TITLE = 18.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +33,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A reference at a box in place of a line that would be too long; `source` is a box, None for `+n more`."""
+    """A reference at a box instead of a line that would be too long: to box `source`, or to `more` of them."""
 
     place: Rectangle
-    source: int | None
+    source: int
     more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The line of edge `edge` of the picture, in pieces that join end to start."""
+    """The line of an edge (by its index in the picture), in pieces that join end to start."""
 
     edge: int
     pieces: tuple[Piece, ...]
@@ -53,6 +50,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
+    """`boxes` are in the picture's order; everything is in pixels, y downwards."""
+
     width: float
     height: float
     boxes: tuple[Rectangle, ...]
@@ -70,48 +69,59 @@ class _Arrangement:
     def __init__(self, picture: Picture):
         self.picture = picture
         self.sizes = [box_size(box) for box in picture.boxes]
-        self.room = self._rooms()
-        self.items = _items(picture)  # of the outer sheet, each a list of boxes
+        self.rooms = self._rooms()
+        self.items = items_of(picture)
         self.item_of = {box: i for i, boxes in enumerate(self.items) for box in boxes}
-        self.inner = {i: self._inside(i) for i, boxes in enumerate(self.items) if self._framed(boxes)}
+        self.lanes = self._lanes()
+        self.inside: dict[int, Inside] = {}
+        for item, boxes in enumerate(self.items):
+            if picture.boxes[boxes[0]].cluster is not None:
+                self.inside[item] = Inside(picture, boxes, self.rooms, upwards(self.lanes[item]))
 
-    def _framed(self, boxes: Sequence[int]) -> bool:
-        return self.picture.boxes[boxes[0]].cluster is not None
-
-    def _rooms(self) -> list[float]:
-        """Width that a box needs with the label under it."""
-        room = [width for width, _ in self.sizes]
+    def _rooms(self) -> list[tuple[float, float]]:
+        """Sizes of the boxes, as wide as the label under each needs."""
+        wide = [width for width, _ in self.sizes]
         for edge in self.picture.edges:
-            room[edge.source] = max(room[edge.source], text_width(edge.label, LABEL_SIZE) + 4.0)
-        return room
+            wide[edge.source] = max(wide[edge.source], text_width(edge.label, LABEL_SIZE) + 4.0)
+        return [(w, height) for w, (_, height) in zip(wide, self.sizes, strict=True)]
 
-    def _inside(self, item: int) -> _Inside:
-        return _Inside(self, item)
+    def _lanes(self) -> list[int]:
+        """A cluster stands in the last lane of its boxes, unless that makes lines run in circles."""
+        lanes = [max(self.picture.boxes[b].lane.value for b in boxes) for boxes in self.items]
+        pairs = {(self.item_of[e.source], self.item_of[e.target]) for e in self.picture.edges}
+        return consistent_lanes(lanes, sorted((a, b) for a, b in pairs if a != b))
 
     def layout(self) -> Layout:
-        sheet, edges_of = self._outer_sheet()
+        sheet = self._outer_sheet()
         placed = draw_lines(prepare(sheet, wrap=True))
-        boxes: list[Rectangle | None] = [None] * len(self.picture.boxes)
-        lines: dict[int, list[Piece]] = {}
+        boxes: dict[int, Rectangle] = {}
         frames = []
-        for index, piece in placed.lines.items():
-            for edge in sheet.arcs[index].edges:
-                lines[edge] = [piece]
+        incoming: dict[int, Piece] = {}
+        outgoing: dict[int, Piece] = {}
+        middle = {e: piece for index, piece in placed.lines.items() for e in sheet.arcs[index].edges}
         for item, members in enumerate(self.items):
             x, y = placed.x[item], placed.y[item]
-            inside = self.inner.get(item)
+            inside = self.inside.get(item)
             if inside is None:
                 boxes[members[0]] = self._rectangle(members[0], x, y)
                 continue
             left, top = x - inside.width / 2, y - inside.height / 2
-            frames.append(Frame(self.cluster(item), Rectangle(left, top, inside.width, inside.height)))
-            inside.put(left, top, boxes, lines, set(placed.lines), edges_of)
-        ordered = tuple(Line(e, tuple(lines[e])) for e in sorted(lines))
-        done = tuple(b for b in boxes if b is not None)
+            frames.append(Frame(self._cluster(item), Rectangle(left, top, inside.width, inside.height)))
+            for i, box in enumerate(members):
+                boxes[box] = self._rectangle(box, *inside.centre(i, left, top))
+            for arc, piece in inside.lines(left, top):
+                table = incoming if inside.is_entry(arc) else outgoing
+                table.update(dict.fromkeys(arc.edges, piece))
+        lines = []
+        for edge in range(len(self.picture.edges)):
+            pieces = tuple(table[edge] for table in (outgoing, middle, incoming) if edge in table)
+            if pieces and (edge in middle or edge not in incoming):
+                lines.append(Line(edge, pieces))
         tags = tuple(self._tags(sheet, placed))
-        return Layout(placed.width, placed.height, done, ordered, tuple(frames), tags)
+        done = tuple(boxes[i] for i in range(len(self.picture.boxes)))
+        return Layout(placed.width, placed.height, done, tuple(lines), tuple(frames), tags)
 
-    def cluster(self, item: int) -> int:
+    def _cluster(self, item: int) -> int:
         number = self.picture.boxes[self.items[item][0]].cluster
         assert number is not None
         return number
@@ -120,51 +130,34 @@ class _Arrangement:
         width, height = self.sizes[box]
         return Rectangle(x - width / 2, y - height / 2, width, height)
 
-    def lane(self, item: int) -> int:
-        """A cluster stands in the first lane that all its boxes may stand in: the last of theirs."""
-        return max(self.picture.boxes[box].lane.value for box in self.items[item])
-
-    def _outer_sheet(self) -> tuple[Sheet, dict[int, int]]:
-        """The sheet of items, and for each edge between items the arc that draws it."""
+    def _outer_sheet(self) -> Sheet:
         arcs: dict[tuple[int, int, float | None, float | None], Arc] = {}
-        edges_of: dict[int, int] = {}
         for number, edge in enumerate(self.picture.edges):
             source, target = self.item_of[edge.source], self.item_of[edge.target]
             if source == target:
                 continue
-            leave = self.inner[source].exit_of(edge.source) if source in self.inner else None
-            enter = self.inner[target].entry_of(edge.source) if target in self.inner else None
-            key = (source, target, leave, enter)
-            arc = arcs.setdefault(key, Arc(source, target, leave, enter))
+            leave = self.inside[source].exit_offset(edge.source) if source in self.inside else None
+            enter = self.inside[target].entry_offset(edge.source) if target in self.inside else None
+            arc = arcs.setdefault((source, target, leave, enter), Arc(source, target, leave, enter))
             arc.edges.append(number)
-            edges_of[number] = list(arcs).index(key) if False else -1
-        ordered = list(arcs.values())
-        for index, arc in enumerate(ordered):
-            edges_of.update(dict.fromkeys(arc.edges, index))
-        widths, heights = [], []
+        sizes = []
         for item, members in enumerate(self.items):
-            inside = self.inner.get(item)
-            widths.append(inside.width if inside else self.room[members[0]])
-            heights.append(inside.height if inside else self.sizes[members[0]][1])
-        lanes = [self.lane(item) for item in range(len(self.items))]
-        return Sheet(widths, heights, lanes, ordered), edges_of
+            inside = self.inside.get(item)
+            sizes.append((inside.width, inside.height) if inside else self.rooms[members[0]])
+        return Sheet([w for w, _ in sizes], [h for _, h in sizes], self.lanes, list(arcs.values()))
 
     def _tags(self, sheet: Sheet, placed: Placed) -> list[Tag]:
         tags = []
         for item, arcs in placed.tags.items():
-            up = upwards(sheet.lanes[item])
-            half = sheet.heights[item] / 2
-            shown = arcs if len(arcs) <= TAG_LINES else arcs[: TAG_LINES - 1]
-            for i, arc in enumerate(shown):
+            count = len(arcs) if len(arcs) <= TAG_LINES else TAG_LINES - 1
+            for i, arc in enumerate(arcs[: count + (count < len(arcs))]):
                 edge = self.picture.edges[sheet.arcs[arc].edges[0]]
-                tags.append(Tag(_tag_place(placed, item, half, i, up, sheet.widths[item]), edge.source))
-            if len(shown) < len(arcs):
-                place = _tag_place(placed, item, half, len(shown), up, sheet.widths[item])
-                tags.append(Tag(place, None, len(arcs) - len(shown)))
+                more = len(arcs) - count if i == count else 0
+                tags.append(Tag(self._tag_place(sheet, placed, item, i), edge.source, more))
         return tags
 
-
-def _tag_place(placed: Placed, item: int, half: float, i: int, up: bool, width: float) -> Rectangle:
-    y = placed.y[item] + (half + i * TAG_HEIGHT if up else -half - (i + 1) * TAG_HEIGHT)
-    wide = max(width, 60.0)
-    return Rectangle(placed.x[item] - wide / 2, y, wide, TAG_HEIGHT)
+    def _tag_place(self, sheet: Sheet, placed: Placed, item: int, i: int) -> Rectangle:
+        half = sheet.heights[item] / 2
+        shift = half + i * TAG_HEIGHT if upwards(sheet.lanes[item]) else -half - (i + 1) * TAG_HEIGHT
+        width = max(sheet.widths[item], 60.0)
+        return Rectangle(placed.x[item] - width / 2, placed.y[item] + shift, width, TAG_HEIGHT)

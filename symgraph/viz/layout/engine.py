@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from symgraph.viz.layout.columns import cut_into_blocks
 from symgraph.viz.layout.order import Ladder, reduce_crossings
@@ -50,12 +50,8 @@ class Prepared:
 
 
 def prepare(sheet: Sheet, *, wrap: bool) -> Prepared:
-    """Everything up to places within lanes. Lanes that contradict each other become one."""
+    """Everything up to places within lanes. `wrap`: a tall sheet is cut into blocks side by side."""
     row = assign_rows(sheet)
-    if row is None:
-        sheet = replace(sheet, lanes=[0] * len(sheet))
-        row = assign_rows(sheet)
-        assert row is not None, "the arcs of a sheet form a cycle"
     grid = cut_into_blocks(sheet, row) if wrap else Grid(row, [0], max(row, default=0) + 1)
     plan = plan_arcs(sheet, grid)
     tags: dict[int, list[int]] = defaultdict(list)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from symgraph.viz.layout.order import Ladder
 
 SPACE = 18.0  # between neighbours in a row
-SWEEPS = 10
+SWEEPS = 24
 
 Links = dict[int, list[tuple[int, float, float]]]  # slot -> (other slot, offset wanted from it, weight)
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from math import isqrt
 from statistics import median_low
 
-from symgraph.viz.layout.sheet import FORWARD, Sheet
+from symgraph.viz.layout.sheet import BACKWARD, FORWARD, UPDATE, Arc, Sheet
 
 SWEEPS = 6
 NARROWEST = 10  # items a row may always hold
 
 
-def assign_rows(sheet: Sheet) -> list[int] | None:
-    """A row for each item, or None if the constraints of the lanes contradict each other.
+def assign_rows(sheet: Sheet) -> list[int]:
+    """A row for each item, from 0. The constraints of the lanes must not contradict each other.
 
     Longest path with a bound on the width, then sweeps that move items towards their neighbours.
     """
@@ -21,14 +21,19 @@ def assign_rows(sheet: Sheet) -> list[int] | None:
         return []
     graph = _Constraints(sheet)
     order = graph.order()
-    if len(order) < len(sheet):
-        return None
+    assert len(order) == len(sheet), "the arcs of a sheet run in a circle"
     rows = _Rows(sheet, graph, max(NARROWEST, isqrt(2 * len(sheet))))
     rows.place(order)
     for _ in range(SWEEPS):
         rows.balance(reversed(order))
         rows.balance(order)
     return _pinned(sheet, _without_gaps(rows.row))
+
+
+def consistent_lanes(lanes: list[int], pairs: list[tuple[int, int]]) -> list[int]:
+    """The lanes, or one lane for all where arcs up and down between them would close a circle."""
+    sheet = Sheet([0.0] * len(lanes), [0.0] * len(lanes), lanes, [Arc(a, b) for a, b in pairs])
+    return lanes if len(_Constraints(sheet).order()) == len(lanes) else [FORWARD] * len(lanes)
 
 
 class _Constraints:
@@ -95,7 +100,10 @@ class _Rows:
                 self.row[item] = wanted
 
     def _wanted(self, item: int) -> int | None:
-        """Level with the neighbours in other lanes; else between those above and those below."""
+        """Level with the neighbours in other lanes; else between those above and those below.
+
+        Updates follow the gradients, not the other way round.
+        """
         level, near = [], []
         low, high = None, None
         for upper, gap in self.graph.above[item]:
@@ -105,7 +113,10 @@ class _Rows:
         for lower, gap in self.graph.below[item]:
             bound = self.row[lower] - gap
             high = bound if high is None else min(high, bound)
-            (near if gap else level).append(bound)
+            if gap:
+                near.append(bound)
+            elif self.lanes[lower] != UPDATE:
+                level.append(bound)
         if not level and not near:
             return None
         wanted = median_low(level or near)
@@ -124,7 +135,7 @@ def _pinned(sheet: Sheet, rows: list[int]) -> list[int]:
         return rows
     inner = [r for i, r in enumerate(rows) if i not in sheet.entries and i not in sheet.exits]
     first, last = min(inner, default=0), max(inner, default=0)
-    downwards = sheet.lanes[0] != 1
+    downwards = sheet.lanes[0] != BACKWARD
     come, leave = (first - 1, last + 1) if downwards else (last + 1, first - 1)
     moved = [come if i in sheet.entries else leave if i in sheet.exits else r for i, r in enumerate(rows)]
     return _without_gaps(moved)

@@ -1,0 +1,85 @@
+"""Square blocks turned in registers: an unrolled store across the lanes of a vector loop.
+
+    for i in range(L), vector:
+        for j in range(L), unroll:
+            out[i, j] = value(i, j)
+
+with L the lanes of the vector, writes L vectors of `j` after turning L vectors of `i`, in place of L * L
+single stores. It holds wherever the place is linear in both, with step 1 in `j`.
+"""
+
+from __future__ import annotations
+
+from compiler.llvm.emit_expression import Expressions
+from compiler.llvm.emit_text import Writer
+from compiler.llvm.emit_value import Value, as_vector, integer, type_text
+from compiler.loop.grammar import Buffer, For, Index, Local, Store
+from compiler.loop.walk import postorder
+from symgraph.types import bool_, int64
+
+LEAST = 4  # lanes below which single stores are as good
+
+
+def turned_block(evaluator: Expressions, loop: For, first: int, vector_index: tuple[str, Value]) -> bool:
+    """Writes an unrolled loop as a turned block, and tells whether that was possible."""
+    writer = evaluator.writer
+    store = loop.body[0] if len(loop.body) == 1 else None
+    if not isinstance(store, Store) or store.buffer.dtype == bool_ or store.streaming or writer.mask is not None:
+        return False
+    if writer.lanes < LEAST or not _depends_on_indices_only(evaluator, store, loop.index, vector_index[0]):
+        return False
+    mark = len(writer.lines)
+    down = _flat(evaluator, store, {loop.index: integer(first)})
+    base = Value(int64, vector_index[1].scalar)
+    across = _flat(evaluator, store, {loop.index: Value(int64, str(first), 1), vector_index[0]: base})
+    if down.vector or across.vector or abs(down.step) <= 1 or across.step != 1:
+        del writer.lines[mark:]
+        return False
+    rows = [_row(evaluator, store, loop.index, first + number) for number in range(writer.lanes)]
+    view = Buffer(store.buffer.name, store.buffer.dtype, (0,))
+    for lane, text in enumerate(transposed(writer, rows, type_text(store.buffer.dtype, writer.lanes))):
+        start = writer.op(f"add i64 {across.scalar}, {lane * down.step}")
+        evaluator.memory.store(view, [Value(int64, start, 1)], Value(store.buffer.dtype, vector=text))
+    return True
+
+
+def _depends_on_indices_only(evaluator: Expressions, store: Store, *indices: str) -> bool:
+    """Whether every other name in the place is the same in all lanes."""
+    named = (part for part in postorder(store.indices) if isinstance(part, (Index, Local)))
+    others = (evaluator.names.get(part.name) for part in named if part.name not in indices)
+    return all(value is not None and value.uniform for value in others)
+
+
+def _flat(evaluator: Expressions, store: Store, names: dict[str, Value]) -> Value:
+    saved = evaluator.names
+    evaluator.names = saved | names
+    flat = evaluator.memory.flat(store.buffer, evaluator.evaluate(*store.indices))
+    evaluator.names = saved
+    return flat
+
+
+def _row(evaluator: Expressions, store: Store, index: str, number: int) -> str:
+    saved = evaluator.names
+    evaluator.names = saved | {index: integer(number)}
+    (value,) = evaluator.evaluate(store.value)
+    evaluator.names = saved
+    return as_vector(evaluator.writer, value)
+
+
+def transposed(writer: Writer, rows: list[str], kind: str) -> list[str]:
+    """Rows and columns of a square block exchanged, in log2(L) steps (Eklundh 1972)."""
+    lanes = len(rows)
+    block = 1
+    while block < lanes:
+        for top in (row for row in range(lanes) if not row & block):
+            pair = rows[top], rows[top + block]
+            low = [lane if not lane & block else lanes + lane - block for lane in range(lanes)]
+            rows[top] = _shuffle(writer, kind, pair, low)
+            rows[top + block] = _shuffle(writer, kind, pair, [lane + block for lane in low])
+        block *= 2
+    return rows
+
+
+def _shuffle(writer: Writer, kind: str, pair: tuple[str, str], order: list[int]) -> str:
+    numbers = ", ".join(f"i32 {number}" for number in order)
+    return writer.op(f"shufflevector {kind} {pair[0]}, {kind} {pair[1]}, <{len(order)} x i32> <{numbers}>")
