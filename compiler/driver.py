@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from compiler.lower.cluster import copy_step, lower_cluster
 from compiler.lower.step import Step
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
-from compiler.program import Argument, Launch, Program
+from compiler.program import Argument, Check, Launch, Program
+from symgraph import reference
 from symgraph.dimension import Dim, names_of
 from symgraph.graph import Graph, Node
 
@@ -94,7 +96,14 @@ def compile_graph(
     lowered = lower(graph, name, output_names, options, target)
     start = time.perf_counter()
     weights = [weight_array(node) for node in lowered.memory.weights]
-    native = load(lowered.program, target, weights, threads=threads, lock=lock)
+    native = load(
+        lowered.program,
+        target,
+        weights,
+        threads=threads,
+        lock=lock,
+        fallback=partial(run_plainly, lowered.graph),
+    )
     return Compiled(lowered, native, {**lowered.seconds, "native code": time.perf_counter() - start})
 
 
@@ -102,6 +111,21 @@ def weight_array(node: Node) -> np.ndarray:
     """The memory of a state, in place; a constant's own array."""
     state = node.attrs.get("state")
     return state.data if state is not None else np.ascontiguousarray(node.attrs["value"])
+
+
+def _check(node: Node, steps: Sequence[Step], memory: MemoryPlan) -> Check:
+    last = max(number for number, step in enumerate(steps) if node in step.memories)
+    return Check(last, memory.places[node])
+
+
+def run_plainly(graph: Graph, arrays: Sequence[np.ndarray]) -> Any:
+    """One call in numpy, states updated too: for empty dimensions, and to explain what is wrong."""
+    values = reference.run(graph, arrays)
+    outputs = tuple(np.array(v) for v in values[: len(graph.outputs)])
+    news = [v.copy() for v in values[len(graph.outputs) : len(graph.outputs) + len(graph.updates)]]
+    for (state, _), new in zip(graph.updates, news, strict=True):
+        state.attrs["state"].data[...] = new
+    return outputs[0] if len(outputs) == 1 else outputs
 
 
 def dims_of(graph: Graph) -> tuple[str, ...]:
@@ -156,6 +180,7 @@ def _program(
         launches=tuple(
             Launch(s.kernel, tuple(memory.places[m] for m in s.memories), extents) for s in steps
         ),
+        checks=tuple(_check(node, steps, memory) for node in graph.checks),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from compiler.passes.check_indices import check_indices
 from compiler.passes.derive_gradients import derive_gradients
 from compiler.passes.expand_composites import expand_composites
 from compiler.passes.fold_constants import fold_constants
@@ -18,6 +19,7 @@ from compiler.passes.recognize_normalizations import recognize_normalizations
 from compiler.passes.resolve_phase import resolve_phase
 from compiler.passes.shift_statistics import shift_statistics
 from compiler.passes.simplify import simplify
+from compiler.passes.transpose_products import transpose_products
 from compiler.verify import verify
 from symgraph.errors import CompileError, SymgraphError
 from symgraph.graph import Graph
@@ -51,16 +53,20 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
         ("merge_common", merge_common),
         ("fold_constants", fold_constants),
         ("simplify", simplify),
+        ("transpose_products", transpose_products),
         *fold_weights,
         ("shift_statistics", shift_statistics),
         ("merge_common_again", merge_common),
+        ("check_indices", check_indices),
         ("materialize_results", materialize_results),
     )
 
 
 ANY_SIZE = 2**40
 # What a graph needs to be compiled at all; the others only make it faster or more accurate.
-REQUIRED = frozenset({"resolve_phase", "derive_gradients", "expand_composites", "materialize_results"})
+REQUIRED = frozenset(
+    {"resolve_phase", "derive_gradients", "expand_composites", "check_indices", "materialize_results"}
+)
 
 
 def run(

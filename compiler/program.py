@@ -46,6 +46,17 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """After launch number `launch` the int32 at `place` must be 0, else the run ends with an index error.
+
+    States are written only by launches after the last check.
+    """
+
+    launch: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """`dims` are the named dimensions in order of first appearance in inputs, then outputs.
 
@@ -60,6 +71,7 @@ class Program:
     dims: tuple[str, ...]
     slots: tuple[Slot, ...]
     launches: tuple[Launch, ...]
+    checks: tuple[Check, ...] = ()
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

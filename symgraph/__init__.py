@@ -3,9 +3,10 @@
 Functions follow the Python array API's names, layers and eager tensors PyTorch's.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from symgraph import data, nn, optim
-from symgraph.api import Function, function
-from symgraph.compare import Comparison, compare
 from symgraph.creation import constant, ones, rand, randn, zeros
 from symgraph.creation import state as state
 from symgraph.eager import Parameter, State, Tensor, no_grad, tensor
@@ -25,8 +26,7 @@ from symgraph.errors import (
 )
 from symgraph.gradient import grad
 from symgraph.graph import Graph
-from symgraph.io import save
-from symgraph.library import load_library
+from symgraph.ops.activation import sigmoid
 from symgraph.ops.arithmetic import (
     abs,
     add,
@@ -71,7 +71,6 @@ from symgraph.ops.arithmetic import (
     where,
     zeros_like,
 )
-from symgraph.ops.activation import sigmoid
 from symgraph.ops.gather import scatter_add, take
 from symgraph.ops.layout import (
     broadcast_to,
@@ -96,9 +95,41 @@ from symgraph.ops.reduce import min_ as min
 from symgraph.ops.reduce import sum_ as sum
 from symgraph.random import Generator, seed
 from symgraph.symbol import Symbol, input
-from symgraph.saved import load
-from symgraph.tracing import jit, trace
 from symgraph.types import bool_, float32, float64, int32, int64
-from symgraph.viz import draw
+
+if TYPE_CHECKING:
+    from symgraph.api import Function, function
+    from symgraph.compare import Comparison, compare
+    from symgraph.io import save
+    from symgraph.library import load_library
+    from symgraph.saved import load
+    from symgraph.tracing import jit, trace
+    from symgraph.viz import draw
 
 __version__ = "0.1.0"
+
+# What needs the compiler or a picture is imported at first use: `import symgraph` stays quick.
+_LATER = {
+    "Function": "api",
+    "function": "api",
+    "Comparison": "compare",
+    "compare": "compare",
+    "save": "io",
+    "load_library": "library",
+    "load": "saved",
+    "jit": "tracing",
+    "trace": "tracing",
+    "draw": "viz",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'symgraph' has no attribute {name!r}")
+    found = getattr(import_module(f"symgraph.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -14,8 +14,8 @@ from compiler.deploy import export_graph, export_target
 from compiler.driver import Compiled, Options, compile_graph
 from compiler.profiler import Profile, profile_graph
 from compiler.report import Report, report_of
-from symgraph.eager import State, Tensor
 from symgraph.dimension import evaluate
+from symgraph.eager import State, Tensor
 from symgraph.errors import ExportError, GraphError, InputError
 from symgraph.graph import Graph, Node, check_update
 from symgraph.io import graph_to_json, write_document

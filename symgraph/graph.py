@@ -53,17 +53,19 @@ Update = tuple[Node, Node]
 class Graph:
     """A pure function: `inputs` and the states it meets, to `outputs` and new values of states.
 
-    Each update is (state node, new value), of one type.
+    Each update is (state node, new value), of one type. Each check is an int32 scalar that is 0 where the
+    inputs are as they must be; no state changes where it is not.
     """
 
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     updates: tuple[Update, ...] = ()
+    checks: tuple[Node, ...] = ()
 
     @property
     def results(self) -> tuple[Node, ...]:
         """Everything that must be computed."""
-        return self.outputs + tuple(value for _, value in self.updates)
+        return self.outputs + tuple(value for _, value in self.updates) + self.checks
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -73,11 +75,13 @@ class Graph:
     def with_results(self, results: Sequence[Node]) -> Graph:
         """The same graph computing other nodes, in the order of `results`."""
         count = len(self.outputs)
+        end = count + len(self.updates)
         states = [state for state, _ in self.updates]
         return replace(
             self,
             outputs=tuple(results[:count]),
-            updates=tuple(zip(states, results[count:], strict=True)),
+            updates=tuple(zip(states, results[count:end], strict=True)),
+            checks=tuple(results[end:]),
         )
 
     def users(self) -> dict[Node, list[Node]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from symgraph.dimension import Dim, evaluate
-from symgraph.errors import NumericsError
+from symgraph.errors import InputError, NumericsError
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 from symgraph.symbol import CONSTANT, INPUT, STATE
@@ -37,8 +37,13 @@ def evaluate_node(node: Node, values: Mapping[Node, np.ndarray], sizes: Mapping[
         return node.attrs["state"].data
     assert node.op.evaluate is not None, f"{node.op.name} must be resolved before a graph is run"
     attrs = {name: _sized(value, sizes) for name, value in node.attrs.items()}
-    with np.errstate(all="ignore"):
-        return np.asarray(node.op.evaluate(*(values[i] for i in node.inputs), **attrs))
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(node.op.evaluate(*(values[i] for i in node.inputs), **attrs))
+    except InputError as error:
+        raise InputError(f"{error}\n  at {node.location.quote()}") from None
+    except ValueError as error:  # numpy's own refusal, such as the maximum of nothing
+        raise InputError(f"{node.op.name}: {error}\n  at {node.location.quote()}") from None
 
 
 def check_numerics(graph: Graph, arrays: Sequence[np.ndarray]) -> None:

@@ -62,7 +62,7 @@ def export(
     target: Target | None = None,
     selftest_case: SelftestCase | None = None,
 ) -> Artifact:
-    """Writes the program, weights inside, for a target (None: this machine's CPU) into a directory.
+    """Writes the program, weights inside, for a target (None: machines like this one) into a directory.
 
     `name` becomes a C identifier and the prefix of all that is global. Without a case, the self-test runs
     zeros and checks only that the run succeeds. Raises ExportError; then nothing new is in the directory.
@@ -73,7 +73,7 @@ def export(
     if updates_weights(program):
         raise ExportError(f"{program.name} updates its state; a model with embedded weights cannot")
     prefix = c_identifier(name or program.name)
-    chosen = portable(target or Target.host())
+    chosen = portable(Target.host()) if target is None or target == Target.host() else target
     case, sizes = _case(program, selftest_case)
     with LOCK:
         made = emit_export(program, chosen, weights, name=prefix, version=_version(), case=case)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.abi import ABI_VERSION, DTYPE_OF_NAME, ArrayInfo, ModelInfo
+from compiler.abi import ABI_VERSION, DTYPE_OF_NAME, ArrayInfo, Code, ModelInfo
 from compiler.aot.elf import read_elf
 from compiler.jit.arguments import Signature
 from compiler.jit.c_call import CRun, allocate_outputs, code_message
@@ -49,8 +49,10 @@ class SharedModel:
     def __call__(self, *arrays: object) -> np.ndarray | tuple[np.ndarray, ...]:
         inputs = self.signature.arrays(arrays)
         sizes = self.signature.sizes(inputs)
-        needed = self.workspace_bytes(sizes)
         outputs = allocate_outputs(self.signature, sizes)
+        needed = self.workspace_bytes(sizes)
+        if needed >= 2**63:
+            raise InputError(f"{self.name}: {code_message(Code.DIMENSION_OUT_OF_RANGE)} ({dict(sizes)})")
         with self._workspaces.of(needed) as workspace:
             code = self._run([*inputs, *outputs], list(sizes.values()), workspace, needed)
         if code:
@@ -67,7 +69,7 @@ class SharedModel:
         selftest.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         selftest.restype = ctypes.c_int32
         size = 1 << 20
-        while (code := self._try_selftest(selftest, size)) == -3 and size < 1 << 40:
+        while (code := self._try_selftest(selftest, size)) == Code.WORKSPACE_TOO_SMALL and size < 1 << 40:
             size *= 4
         if code:
             raise ExportError(f"{self.path}: {code_message(code)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from compiler.llvm.target import Target
 from symgraph.errors import InputError
 
 Result = np.ndarray | tuple[np.ndarray, ...]
+# The same function in plain numpy, for calls with an empty dimension and to explain a wrong index.
+Fallback = Callable[[Sequence[np.ndarray]], Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class NativeFunction:
         workspaces: Workspaces,
         exclusive: threading.Lock | None,
         code: Code,
+        fallback: Fallback | None = None,
     ):
         self.signature = signature
         self.code = code
@@ -61,6 +64,7 @@ class NativeFunction:
         self._run = run
         self._workspaces = workspaces
         self._exclusive = exclusive
+        self._fallback = fallback
         if exclusive is not None:
             _exclusive_functions.add(self)
 
@@ -83,6 +87,8 @@ class NativeFunction:
         arrays = self.signature.arrays(values)
         sizes = self.signature.sizes(arrays)
         output_shapes(self.signature, sizes)
+        if self._fallback is not None and 0 in sizes.values():
+            return self._fallback(arrays)
         needed = self._run.workspace_bytes(list(sizes.values()))
         if needed >= 2**63:
             raise InputError(
@@ -104,6 +110,8 @@ class NativeFunction:
         finally:
             if workspace:
                 self._workspaces.give_back(workspace)
+        if code == Refusal.INDEX_OUT_OF_RANGE and self._fallback is not None:
+            self._fallback(arrays)  # which says what is wrong, and where
         if code:
             raise InputError(f"{name}: {code_message(code)} ({sizes_text(sizes)})")
         return outputs[0] if len(outputs) == 1 else outputs

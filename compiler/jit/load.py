@@ -11,7 +11,7 @@ from compiler.abi import c_identifier
 from compiler.jit import cache as disk
 from compiler.jit.arguments import Signature
 from compiler.jit.c_call import CRun
-from compiler.jit.function import Code, NativeFunction
+from compiler.jit.function import Code, Fallback, NativeFunction
 from compiler.jit.runtime import runtime, thread_count
 from compiler.jit.state import Entry, FunctionState, has_fast_entry, new_state, python_function
 from compiler.jit.workspace import Workspaces
@@ -31,12 +31,14 @@ def load(
     threads: int | None = None,
     cache: bool = True,
     lock: threading.Lock | None = None,
+    fallback: Fallback | None = None,
 ) -> NativeFunction:
     """Compiles a program for this machine, or takes it from the cache on disk.
 
     `weights` are used in place: C-contiguous, of the declared types; the function keeps them alive.
     `threads` as in `thread_count`. A program that updates weights runs under `lock` (its own by default):
-    give functions that update the same weights the same one. Raises CompileError, BackendUnavailable.
+    give functions that update the same weights the same one. `fallback` is the same function in numpy, for
+    calls with an empty dimension, which native code refuses, and to explain a wrong index. Raises CompileError, BackendUnavailable.
     """
     count = thread_count(threads)
     _check_weights(program, weights)
@@ -49,7 +51,7 @@ def load(
         exports = ("run", "workspace_bytes", "python") if fast else ("run", "workspace_bytes")
         library = Library(object_code, [f"{prefix}_{name}" for name in exports])
     code = Code(text, object_code, host, found)
-    return _function(program, prefix, library, weights, count, lock, code)
+    return _function(program, prefix, library, weights, count, lock, code, fallback)
 
 
 def _function(
@@ -60,6 +62,7 @@ def _function(
     threads: int,
     lock: threading.Lock | None,
     code: Code,
+    fallback: Fallback | None,
 ) -> NativeFunction:
     shared = runtime()
     state = new_state(threads, shared.parallel if threads > 1 else 0, weights)
@@ -70,7 +73,7 @@ def _function(
     run = CRun(signature, address[f"{prefix}_run"], address[f"{prefix}_workspace_bytes"], state)
     exclusive = (lock or threading.Lock()) if updates_weights(program) else None
     entry = _entry(program.name, address.get(f"{prefix}_python"), state)
-    return NativeFunction(signature, entry, run, workspaces, exclusive, code)
+    return NativeFunction(signature, entry, run, workspaces, exclusive, code, fallback)
 
 
 def _entry(name: str, address: int | None, state: FunctionState) -> Entry:

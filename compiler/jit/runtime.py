@@ -51,9 +51,9 @@ def _runtime() -> Runtime:
 
 def _start_pool(library: Library) -> int:
     process = ctypes.CDLL(None)
-    functions = ("pthread_create", "pthread_detach", "pthread_sigmask", "syscall")
+    functions = ("pthread_create", "pthread_detach", "pthread_sigmask", "syscall", "clock_gettime")
     addresses = [ctypes.cast(getattr(process, name), ctypes.c_void_p) for name in functions]
-    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(library.addresses["sg_setup"])(*addresses)
+    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(library.addresses["sg_setup"])(*addresses)
     reset = ctypes.CFUNCTYPE(None)(library.addresses["sg_reset"])
     os.register_at_fork(after_in_child=reset)
     return library.addresses["sg_parallel"]

@@ -24,9 +24,11 @@ def turned_block(evaluator: Expressions, loop: For, first: int, vector_index: tu
     """Writes an unrolled loop as a turned block, and tells whether that was possible."""
     writer = evaluator.writer
     store = loop.body[0] if len(loop.body) == 1 else None
-    if not isinstance(store, Store) or store.buffer.dtype == bool_ or store.streaming or writer.mask is not None:
+    if not isinstance(store, Store) or store.buffer.dtype == bool_ or store.streaming:
         return False
-    if writer.lanes < LEAST or not _depends_on_indices_only(evaluator, store, loop.index, vector_index[0]):
+    if writer.mask is not None or writer.lanes < LEAST:
+        return False
+    if not _depends_on_indices_only(evaluator, store, loop.index, vector_index[0]):
         return False
     mark = len(writer.lines)
     down = _flat(evaluator, store, {loop.index: integer(first)})

@@ -98,8 +98,12 @@ def emit_run(
     extents = [[sizes.value(e) for e in launch.extents] for launch in interface.program.launches]
     _emit_checks(interface, writer, layout, writer.any_of(sizes.faults))
     body = _Launches(interface, writer, layout)
-    for launch, values, number in zip(interface.program.launches, extents, order, strict=True):
+    launches = zip(interface.program.launches, extents, order, strict=True)
+    for position, (launch, values, number) in enumerate(launches):
         body.launch(launch, values, kernels[number])
+        for check in interface.program.checks:
+            if check.launch == position:
+                body.check(check.place)
     writer.line("ret i32 0")
     return writer.function(f"define {linkage}i32 {interface.signature(symbol)} {ATTRIBUTES}")
 
@@ -123,7 +127,7 @@ def _emit_sizes(interface: Interface, writer: Writer) -> tuple[Sizes, Layout]:
     program = interface.program
     dims = dim_values(program, interface.dim_parameters)
     sizes = Sizes(writer, dims)
-    sizes.faults += [writer.value(f"icmp slt i64 {value}, 0") for value in dims.values()]
+    sizes.faults += [writer.value(f"icmp slt i64 {value}, 1") for value in dims.values()]
     check_arguments(sizes, (*program.inputs, *program.outputs))
     layout = emit_layout(sizes, program.slots)
     if interface.size == "i32" and layout.total.startswith("%"):
@@ -216,6 +220,12 @@ class _Launches:
             writer.line(serial)
             return
         self._split(kernel, typed, tasks, serial)
+
+    def check(self, place: Place) -> None:
+        """Leave with a code if the flag is set."""
+        flag = self._writer.value(f"load i32, ptr {self._place(place)}, align 4")
+        wrong = self._writer.value(f"icmp ne i32 {flag}, 0")
+        _fail_if(self._writer, wrong, Code.INDEX_OUT_OF_RANGE)
 
     def _split(self, kernel: NativeKernel, typed: Sequence[str], tasks: str, serial: str) -> None:
         """The pool where there are several tasks and threads, else the caller alone."""

@@ -3,7 +3,9 @@
 `sg_parallel(task, packed, tasks, threads)` calls task(packed, begin, end) on ranges that cover [0, tasks)
 and returns when all are done. The tasks are split evenly among the participants; a participant that is
 done takes chunks of those that are late, so a thread that the system does not schedule delays nobody. The
-caller takes part. Where the pool is busy with another caller's job, the caller does all by itself.
+caller takes part. Where the pool is busy with another caller's job, the caller does all by itself. So it
+does for the next jobs, the more the oftener it happens, when it had to sleep for the others longer than it
+worked itself: then the cores are taken by other programs, and sharing a small job costs whole time slices.
 
 One job is `@participants` tickets, each a counter of CHUNKS chunks, tagged in its upper half with the
 job's generation: a worker that comes late finds another tag and touches nothing else of the job.
@@ -18,6 +20,8 @@ MOST_THREADS = 256
 CHUNKS = 4
 # About 10 to 40 us: the instruction that pauses takes 40 to 140 cycles.
 SPINS = 800
+MOST_ALONE = 255
+MONOTONIC_CLOCK = 1
 FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
 FUTEX_WAIT, FUTEX_WAKE = 128, 129  # with FUTEX_PRIVATE_FLAG
 PAUSE = {
@@ -42,10 +46,14 @@ GLOBALS = f"""
 @thread_detach = internal global ptr null, align 8
 @signal_mask = internal global ptr null, align 8
 @system_call = internal global ptr null, align 8
+@clock = internal global ptr null, align 8
+@alone_jobs = internal global i32 0, align 4
+@penalty = internal global i32 0, align 4
 """
 
 SETUP = """
-define void @sg_setup(ptr %create, ptr %detach, ptr %mask, ptr %call) nounwind {
+define void @sg_setup(ptr %create, ptr %detach, ptr %mask, ptr %call, ptr %clock) nounwind {
+  store ptr %clock, ptr @clock
   store ptr %create, ptr @thread_create
   store ptr %detach, ptr @thread_detach
   store ptr %mask, ptr @signal_mask
@@ -67,7 +75,15 @@ PARALLEL = """
 define void @sg_parallel(ptr %task, ptr %packed, i64 %tasks, i64 %threads) nounwind {
   %exchange = cmpxchg ptr @busy, i32 0, i32 1 acquire monotonic
   %mine = extractvalue { i32, i1 } %exchange, 1
-  br i1 %mine, label %prepare, label %alone
+  br i1 %mine, label %consider, label %alone
+consider:
+  %pending = load i32, ptr @alone_jobs
+  %rather = icmp sgt i32 %pending, 0
+  br i1 %rather, label %abstain, label %prepare
+abstain:
+  %fewer_pending = sub i32 %pending, 1
+  store i32 %fewer_pending, ptr @alone_jobs
+  br label %release
 prepare:
   %fewer = call i64 @llvm.smin.i64(i64 %threads, i64 %tasks)
   %bounded = call i64 @llvm.smin.i64(i64 %fewer, i64 MOST)
@@ -108,14 +124,16 @@ wake:
   call void @futex(ptr @generation, i32 WAKE, i32 2147483647)
   br label %work
 work:
+  %started = call i64 @now()
   call void @work(i32 %job, i32 0)
+  %worked = call i64 @now()
   %chunks = mul i32 %available, CHUNKS
   br label %spin
 spin:
   %spins = phi i32 [ 0, %work ], [ %spun, %again ]
   %count = load atomic i32, ptr @finished acquire, align 4
   %all = icmp eq i32 %count, %chunks
-  br i1 %all, label %done, label %again
+  br i1 %all, label %prompt, label %again
 again:
   PAUSE
   %spun = add i32 %spins, 1
@@ -131,6 +149,23 @@ sleep:
   br label %doze
 awake:
   store atomic i32 0, ptr @waiting seq_cst, align 4
+  %joined = call i64 @now()
+  %work_time = sub i64 %worked, %started
+  %wait_time = sub i64 %joined, %worked
+  %late = icmp sgt i64 %wait_time, %work_time
+  br i1 %late, label %punish, label %prompt
+punish:
+  %penalty = load i32, ptr @penalty
+  %doubled = mul i32 %penalty, 2
+  %raised = add i32 %doubled, 1
+  %limited = call i32 @llvm.smin.i32(i32 %raised, i32 PENALTY)
+  store i32 %limited, ptr @penalty
+  store i32 %limited, ptr @alone_jobs
+  br label %done
+prompt:
+  %past = load i32, ptr @penalty
+  %milder = lshr i32 %past, 1
+  store i32 %milder, ptr @penalty
   br label %done
 done:
   store atomic i32 0, ptr @busy release, align 4
@@ -208,7 +243,8 @@ define internal ptr @worker(ptr %number) nounwind {
   br label %look
 look:
   %known = phi i32 [ 0, %0 ], [ %known, %pause ], [ %known, %sleep ], [ %job, %part ], [ %job, %enter ]
-  %spins = phi i32 [ 0, %0 ], [ %spun, %pause ], [ 0, %sleep ], [ 0, %part ], [ 0, %enter ]
+  ; A worker that is not invited goes back to sleep at once.
+  %spins = phi i32 [ 0, %0 ], [ %spun, %pause ], [ 0, %sleep ], [ 0, %part ], [ SPINS, %enter ]
   %job = load atomic i32, ptr @generation acquire, align 4
   %fresh = icmp ne i32 %job, %known
   br i1 %fresh, label %enter, label %wait
@@ -280,7 +316,20 @@ define internal void @futex(ptr %word, i32 %operation, i32 %value) nounwind {
   ret void
 }
 
+define internal i64 @now() nounwind {
+  %time = alloca [2 x i64], align 8
+  %clock = load ptr, ptr @clock
+  %r = call i32 %clock(i32 MONOTONIC, ptr %time)
+  %seconds = load i64, ptr %time
+  %place = getelementptr i8, ptr %time, i64 8
+  %nanoseconds = load i64, ptr %place
+  %scaled = mul i64 %seconds, 1000000000
+  %sum = add i64 %scaled, %nanoseconds
+  ret i64 %sum
+}
+
 declare i64 @llvm.smin.i64(i64, i64)
+declare i32 @llvm.smin.i32(i32, i32)
 """
 
 WORKSPACES = f"""
@@ -317,6 +366,7 @@ def runtime_text(triple: str) -> str:
     constants = {
         "BLOCK_SIGNALS": BLOCK_SIGNALS, "RESTORE_SIGNALS": RESTORE_SIGNALS, "CHUNKS": CHUNKS,
         "MOST": MOST_THREADS, "SPINS": SPINS, "WAIT": FUTEX_WAIT, "WAKE": FUTEX_WAKE,
+        "PENALTY": MOST_ALONE, "MONOTONIC": MONOTONIC_CLOCK,
         "FUTEX": FUTEX_NUMBER.get(architecture, 0), "PAUSE": pause,
     }
     text = "".join((SETUP, PARALLEL, WORK, WORKER))

@@ -343,10 +343,10 @@ def _fold_index(op: str, x: Expr, y: Expr) -> Expr | None:
             "div": a // b if b else 0, "mod": a % b if b else 0,
         }
         return Const(results[op], int64) if op in results else None
-    if op == "add" and a == 0 or op == "mul" and a == 1:
+    if (op == "add" and a == 0) or (op == "mul" and a == 1):
         return y
-    if op in ("add", "sub") and b == 0 or op in ("mul", "div") and b == 1:
+    if (op in ("add", "sub") and b == 0) or (op in ("mul", "div") and b == 1):
         return x
-    if op == "mul" and 0 in (a, b) or op == "mod" and b == 1:
+    if (op == "mul" and 0 in (a, b)) or (op == "mod" and b == 1):
         return Const(0, int64)
     return None

@@ -1,4 +1,4 @@
-"""Contractions of few rows or columns, at the speed of memory: each element of the large operand is read once.
+"""Contractions of few rows or columns, at the speed of memory: the large operand is read once.
 
     dots     both operands contiguous in k: vectors run along k, a few rows times a few columns at once
     stream   the right operand contiguous in n, one row: rows of it are added up, several at a time
@@ -136,14 +136,14 @@ class Dots:
         inside = (Let(result.name, Load(self.sums, place)), *self.problem.epilogue(self.batch, m, n, result))
         in_row = If(index(self.problem.n) > n, inside)
         across = loop(COLUMN_IN_TILE, self.columns, in_row, mode="vector")
-        sums = loop(LANE, self.width, Accumulate(self.sums, place, Load(self.held, (*place, LANE))), mode="vector")
+        total = Accumulate(self.sums, place, Load(self.held, (*place, LANE)))
         return (
             Alloc(self.held),
             Alloc(self.sums),
             self._each(self._lanes(Store(self.held, (*place, LANE), zero))),
             loop(BLOCK, whole, self._lanes(*self._products()), step=self.width),
             loop(BLOCK, self.problem.k, self._lanes(rest), start=whole, step=self.width),
-            self._each(Store(self.sums, place, zero), sums),
+            self._each(Store(self.sums, place, zero), self._lanes(total)),
             loop(ROW_IN_TILE, smaller(index(self.problem.m) - ROW, self.rows), across),
         )
 
@@ -153,7 +153,8 @@ class Dots:
         body: list[Statement] = []
         rights = [Local(f"c_b{c}", problem.dtype) for c in range(self.columns)]
         for c, right in enumerate(rights):
-            body.append(Let(right.name, problem.right(self.batch, k, clamped(COLUMN, c, problem.n, self.columns))))
+            column = clamped(COLUMN, c, problem.n, self.columns)
+            body.append(Let(right.name, problem.right(self.batch, k, column)))
         for r in range(self.rows):
             left = Local(f"c_a{r}", problem.dtype)
             body.append(Let(left.name, problem.left(self.batch, clamped(ROW, r, problem.m, self.rows), k)))

@@ -8,7 +8,6 @@ from compiler.lower.access import Access, Buffers, place
 from compiler.lower.fused import index64
 from compiler.lower.nest import Group, loop, nested
 from symgraph.dimension import product
-from symgraph.graph import Node
 
 
 def scatter_body(cluster: Cluster, buffers: Buffers) -> tuple[Statement, ...]:

@@ -7,11 +7,10 @@ and RMS norm, softmax and cross entropy, forward and backward, are fused by the 
 
 from __future__ import annotations
 
-from compiler.clusters import Cluster, Form, leaves_behind
+from compiler.clusters import Cluster, Form, Plan, leaves_behind
 from compiler.passes.fit import Fitter, seed_cluster
 from compiler.passes.order import order_clusters
 from compiler.passes.recompute import recompute_cheap
-from compiler.clusters import Plan
 from compiler.views import is_view
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind

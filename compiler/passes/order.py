@@ -16,6 +16,7 @@ def order_clusters(graph: Graph, clusters: list[Cluster]) -> Plan:
     if not all(c.stored for c in clusters):
         return order_clusters(graph, [c for c in clusters if c.stored])
     before = _data_dependencies(clusters, maker)
+    _check_before_updates(graph, maker, before)
     deferred = _overwriting(graph, clusters, maker, before)
     return Plan(graph, tuple(_sorted(clusters, before)), frozenset(deferred))
 
@@ -52,6 +53,14 @@ def _data_dependencies(clusters: list[Cluster], maker: dict[Node, int]) -> list[
             if leaf in maker:
                 before[number] |= 1 << maker[leaf]
     return before
+
+
+def _check_before_updates(graph: Graph, maker: dict[Node, int], before: list[int]) -> None:
+    """States are written after every check has passed, so that bad inputs change nothing."""
+    writers = {maker[value] for _, value in graph.updates}
+    for check in graph.checks:
+        for writer in writers - {maker[check]}:
+            before[writer] |= 1 << maker[check]
 
 
 def _overwriting(

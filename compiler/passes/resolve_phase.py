@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from symgraph.errors import GraphError
 from symgraph.graph import Graph, Node, copy_with, topological, transform
 from symgraph.ops.phase import CARRY, PHASE, READ
@@ -44,7 +46,7 @@ def _replace(graph: Graph, previous: dict[Node, Node], last: dict[Node, Node]) -
     results = [new[n] for n in graph.results]
     done = graph.with_results(results)
     carried = tuple((state, new[value]) for state, value in last.items())
-    return Graph(inputs=done.inputs, outputs=done.outputs, updates=done.updates + carried)
+    return replace(done, updates=done.updates + carried)
 
 
 def _resolved(node: Node, new: dict[Node, Node], previous: dict[Node, Node]) -> Node:

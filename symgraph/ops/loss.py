@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from symgraph.errors import ShapeError
-from symgraph.ops.arithmetic import abs, cast, equal, square, subtract, where
 from symgraph.ops.activation import softplus
+from symgraph.ops.arithmetic import abs, cast, equal, square, subtract, where
 from symgraph.ops.composite import composite
 from symgraph.ops.function import lift_like, require
 from symgraph.ops.gather import within

@@ -6,7 +6,6 @@ In the static world these are nodes that the first pass resolves; eagerly they a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from symgraph.eager import State, no_grad
 from symgraph.op import Kind, Op

@@ -31,8 +31,10 @@ def _swap_halves(k: Any, x: Any) -> Any:
     return k.shift_right(x, 32) | x * (1 << 32)
 
 
-def _uniform(k: Any, key: Any, counter: Any, position: Any, *, dtype: DType) -> Any:
-    """Uniform in [0, 1): 24 random bits in float32, 53 in float64."""
+def _uniform(
+    k: Any, key: Any, counter: Any, position: Any, *, dtype: DType, shape: Shape = ()
+) -> Any:
+    """Uniform in [0, 1): 24 random bits in float32, 53 in float64. The flat position says all of the shape."""
     x, y, z = _squares(k, key, counter, position)
     last = x * x + z
     if dtype == float32:

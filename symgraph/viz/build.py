@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from symgraph.dimension import Shape
 from symgraph.graph import Graph, Node, Update
@@ -25,14 +27,16 @@ def picture_of(
     title: str = "",
     detail: bool = False,
     clusters: Clusters = (),
+    smallest: int = 1,
     names: Mapping[Node, str] | None = None,
 ) -> Picture:
     """The picture of a graph. Takes time linear in the graph.
 
     Without `detail`, copies that only change the shape (broadcasts, axes of size 1) are left out, scalar
-    constants are written into their users, and each parameter's update is one box. `names` are variables.
+    constants are written into their users, and each parameter's update is one box. Clusters of
+    fewer than `smallest` boxes get no frame. `names` are those of variables that hold nodes.
     """
-    return _Builder(graph, detail, clusters, names or {}).build(title)
+    return _Builder(graph, detail, clusters, names or {}).build(title, smallest)
 
 
 class _Builder:
@@ -61,7 +65,7 @@ class _Builder:
             return _without_ones(node.type.shape) == _without_ones(node.inputs[0].type.shape)
         return node.op in (BROADCAST, READ, CARRY) or node in self.turned
 
-    def build(self, title: str) -> Picture:
+    def build(self, title: str, smallest: int) -> Picture:
         groups = [] if self.detail else group_updates(self.nodes, self.roles, self.updates)
         grouped = {node for group in groups for node in group.members}
         for node in self.nodes:
@@ -74,7 +78,7 @@ class _Builder:
         several = len(self.graph.outputs) > 1
         for i, value in enumerate(self.graph.outputs):
             self._draw_end(Role.OUTPUT, (f"output {i}" if several else "output",), value)
-        return self._without_loose_ends(title)
+        return self._without_loose_ends(title, smallest)
 
     def _inline(self, node: Node) -> bool:
         return not self.detail and is_inline(self.shown[node])
@@ -117,13 +121,15 @@ class _Builder:
     def _draw_group(self, group: UpdateGroup) -> None:
         inside = set(group.members)
         own = set(group.states)
-        operands = [i for n in group.members for i in n.inputs if i not in inside and self.shown[i] not in own]
+        # Lines from what all updates share (a step counter) would cross the whole picture and say little.
+        read = (i for n in group.members for i in n.inputs if self.roles[i] is not Role.UPDATE)
+        operands = [i for i in read if self.shown[i] not in own]
         operands += [value for value in group.values if value not in inside]
         clusters = {self.cluster_of.get(node) for node in group.members}
         after = any(self.lanes[node] is not Lane.FORWARD for node in (*group.members, *group.values))
         box = Box(
             role=Role.UPDATE,
-            lines=update_lines(group.states, len(group.members), self.names),
+            lines=update_lines(group.states, len(group.members), group.shared),
             tooltip="\n".join(cut(tooltip(n).split("\n")[0], 160) for n in group.members[:24]),
             cluster=clusters.pop() if len(clusters) == 1 else None,
             lane=Lane.UPDATE if after else Lane.FORWARD,
@@ -139,16 +145,18 @@ class _Builder:
             lane = Lane.UPDATE
         self._add(Box(role=role, lines=lines, tooltip=tooltip(value), lane=lane), [value])
 
-    def _without_loose_ends(self, title: str) -> Picture:
+    def _without_loose_ends(self, title: str, smallest: int) -> Picture:
         """States and constants that no drawn box reads are named by their updates; leave them out."""
         used = {index for edge in self.edges for index in edge}
         quiet = (Role.PARAMETER, Role.STATE, Role.CONSTANT)
         keep = [i for i, box in enumerate(self.boxes) if i in used or box.role not in quiet]
         place = {old: new for new, old in enumerate(keep)}
         edges = (Edge(place[e.source], place[e.target], e.label) for e in self.edges.values())
+        members = Counter(self.boxes[i].cluster for i in keep)
+        boxes = (self.boxes[i] for i in keep)
         return Picture(
             title=cut(title, 80),
-            boxes=tuple(self.boxes[i] for i in keep),
+            boxes=tuple(b if members[b.cluster] >= smallest else replace(b, cluster=None) for b in boxes),
             edges=tuple(edges),
             clusters=self.cluster_titles,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from symgraph.graph import Node
 from symgraph.op import Kind
@@ -60,12 +60,13 @@ def is_inline(node: Node) -> bool:
     return "extent" in node.attrs or ("value" in node.attrs and node.attrs["value"].size == 1)
 
 
-def update_lines(states: Sequence[Node], ops: int, names: Mapping[Node, str]) -> tuple[str, ...]:
+def update_lines(states: Sequence[Node], ops: int, shared: bool) -> tuple[str, ...]:
     """A box for the new values of some states: `update w`, `with w.m, w.v`, `12 ops`."""
-    shown = [names.get(state, state.name) for state in states]
-    lines = [cut(f"update {shown[0]}") if shown else "shared by the updates"]
-    if shown[1:]:
-        lines.append(cut("with " + ", ".join(shown[1:])))
-    if ops > 1:
+    lines = [cut(f"update {states[0].name}") if states else "shared"]
+    if states[1:]:
+        lines.append(cut("with " + ", ".join(state.name for state in states[1:])))
+    if shared:
+        lines.append("for all updates")
+    elif ops > 1:
         lines.append(f"{ops} ops")
     return tuple(lines)

@@ -65,10 +65,13 @@ def make_picture(
     graph, names = _graph_of(what)
     if clusters is None:
         clusters = getattr(what, "clusters", ())
-    groups: Clusters = by_line(graph) if clusters == "lines" else checked(clusters)
+    lines = isinstance(clusters, str) and clusters == "lines"
+    groups: Clusters = by_line(graph) if lines else checked(clusters)
     if title is None:
         title = getattr(what, "name", "")
-    return picture_of(graph, title=str(title), detail=detail, clusters=groups, names=names)
+    return picture_of(
+        graph, title=str(title), detail=detail, clusters=groups, smallest=2 if lines else 1, names=names
+    )
 
 
 def write_picture(picture: Picture, target: Path) -> Path:

@@ -27,11 +27,29 @@ def checked(clusters: Iterable[Any] | str) -> Clusters:
 
 
 def by_line(graph: Graph) -> Clusters:
-    """A cluster for each line of the user's program and role, where it holds more than one node."""
+    """A cluster for each line of the user's program and role, where joined nodes stem from it.
+
+    What a loop makes of one line in several rounds stays apart, unless one round reads the other's nodes.
+    """
     nodes = graph.nodes
     roles = role_table(graph, nodes)
-    groups: dict[Any, list[Node]] = {}
+    group: dict[Node, list[Node]] = {}
     for node in nodes:
-        if node.op.kind is not Kind.SOURCE:
-            groups.setdefault((node.location, roles[node]), []).append(node)
-    return [(location.quote(), members) for (location, _), members in groups.items() if len(members) > 1]
+        if node.op.kind is Kind.SOURCE:
+            continue
+        own = group[node] = [node]
+        for operand in node.inputs:
+            other = group.get(operand)
+            same = operand.location == node.location and roles[operand] is roles[node]
+            if other is not None and same and other is not own:
+                own = _merged(group, own, other)
+    distinct = {id(members): members for members in group.values() if len(members) > 1}
+    return [(members[0].location.quote(), members) for members in distinct.values()]
+
+
+def _merged(group: dict[Node, list[Node]], a: list[Node], b: list[Node]) -> list[Node]:
+    """Both groups as one; the smaller is moved, so that all merges together stay near linear."""
+    small, large = sorted((a, b), key=len)
+    large.extend(small)
+    group.update((node, large) for node in small)
+    return large

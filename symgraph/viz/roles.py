@@ -80,7 +80,7 @@ def _needed(graph: Graph, nodes: Sequence[Node], backward: set[Node]) -> set[Nod
 
 
 def lane_table(nodes: Sequence[Node], roles: dict[Node, Role]) -> dict[Node, Lane]:
-    """Lanes never decrease along an edge; a source stands in the first lane that reads it."""
+    """Lanes never decrease along an edge. Sources, and what only updates need, stand with their readers."""
     lanes: dict[Node, Lane] = {}
     for node in nodes:
         after = any(lanes[i] is not Lane.FORWARD for i in node.inputs)
@@ -89,12 +89,13 @@ def lane_table(nodes: Sequence[Node], roles: dict[Node, Role]) -> dict[Node, Lan
         else:
             lanes[node] = Lane.UPDATE if after else Lane.FORWARD
     first: dict[Node, Lane] = {}
-    for node in nodes:
+    for node in reversed(nodes):
+        if node.op.kind is Kind.SOURCE or roles[node] is Role.UPDATE:
+            lanes[node] = max(lanes[node], first.get(node, Lane.FORWARD), key=_position)
         for operand in node.inputs:
-            seen = first.get(operand)
-            if seen is None or lanes[node].value < seen.value:
-                first[operand] = lanes[node]
-    for node in nodes:
-        if node.op.kind is Kind.SOURCE:
-            lanes[node] = first.get(node, Lane.FORWARD)
+            first[operand] = min(lanes[node], first.get(operand, Lane.UPDATE), key=_position)
     return lanes
+
+
+def _position(lane: Lane) -> int:
+    return lane.value

@@ -6,7 +6,7 @@ from symgraph.viz.style import Shape
 
 BEVEL = 7.0
 POINT = 10.0  # how far a hexagon's sides stick out
-LID = 4.0  # half the height of a drum's lid
+LID = 4.0  # half the height of a drum's lid, at most
 
 
 def outline(shape: Shape, x: float, y: float, width: float, height: float, looks: str) -> str:
@@ -37,8 +37,9 @@ def _polygon(points: list[tuple[float, float]], looks: str) -> str:
 
 def _drum(x: float, y: float, width: float, height: float, looks: str) -> str:
     """A cylinder standing upright: storage."""
-    arc = f"{width / 2:.1f} {LID:.1f} 0 0"
-    left, right, top, bottom = x, x + width, y + LID, y + height - LID
+    lid = min(LID, height / 8)
+    arc = f"{width / 2:.1f} {lid:.1f} 0 0"
+    left, right, top, bottom = x, x + width, y + lid, y + height - lid
     body = (
         f"M{left:.1f} {top:.1f}A{arc} 1 {right:.1f} {top:.1f}V{bottom:.1f}A{arc} 1 {left:.1f} {bottom:.1f}z"
         f"M{left:.1f} {top:.1f}A{arc} 0 {right:.1f} {top:.1f}"

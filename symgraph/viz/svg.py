@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from symgraph.viz.caption import cut
 from symgraph.viz.layout.arrange import Layout, Line, Rectangle, Tag, arrange
 from symgraph.viz.layout.engine import Piece
-from symgraph.viz.picture import Box, Picture, Role
+from symgraph.viz.picture import Box, Picture
 from symgraph.viz.shapes import outline
 from symgraph.viz.style import (
     BACKWARD_EDGE,
@@ -80,7 +81,7 @@ def _drawing(picture: Picture, layout: Layout) -> Iterator[str]:
         yield _line(picture, line)
     for frame in layout.frames:
         x, y = frame.place.x + 9.0, frame.place.y + 14.0
-        title = picture.clusters[frame.number]
+        title = cut(picture.clusters[frame.number], int(frame.place.width / (0.6 * DETAIL_SIZE)))
         yield _text(title, x, y, DETAIL_SIZE, FAINT_INK, anchor="start", paper=_pale(frame.number))
     for index, (box, place) in enumerate(zip(picture.boxes, layout.boxes, strict=True)):
         tip = f"<title>{_escaped(box.tooltip)}</title>" if box.tooltip else ""
@@ -111,7 +112,7 @@ def _box_body(box: Box, place: Rectangle) -> str:
     middle = place.x + place.width / 2
     first = place.y + place.height / 2 - LINE * (len(box.lines) - 1) / 2 + 4.2
     if style.shape == "drum":
-        first += 3.0
+        first += 0.1 * place.height
     for i, line in enumerate(box.lines):
         ink = style.ink if not i or style.ink != INK else FAINT_INK
         parts.append(_text(line, middle, first + i * LINE, line_size(box, i), ink, bold=box.heavy and not i))

@@ -16,6 +16,7 @@ class UpdateGroup:
     states: list[Node] = field(default_factory=list)
     values: list[Node] = field(default_factory=list)
     members: list[Node] = field(default_factory=list)
+    shared: bool = False
 
 
 def group_updates(
@@ -24,9 +25,9 @@ def group_updates(
     """Groups in topological order; the one shared by several others (a step counter) comes first.
 
     An update is final if no other update reads its new value (w, not its moments m and v). A node
-    belongs to the final update that it is for, or to the shared group if it is for several.
+    belongs to the final update that it is for, or to the shared group if it is for several. Expects every update's value among the nodes.
     """
-    keys = _keys(nodes, roles, {value for _, value in updates})
+    keys = _keys(nodes, roles)
     groups: dict[Node | None, UpdateGroup] = {}
     for node in nodes:
         if node in keys:
@@ -37,10 +38,13 @@ def group_updates(
         group.states.insert(0 if final else len(group.states), state)
         group.values.append(value)
     shared = groups.pop(None, None)
-    return ([shared] if shared is not None else []) + list(groups.values())
+    if shared is None:
+        return list(groups.values())
+    shared.shared = True
+    return [shared, *groups.values()]
 
 
-def _keys(nodes: Sequence[Node], roles: dict[Node, Role], values: set[Node]) -> dict[Node, Node | None]:
+def _keys(nodes: Sequence[Node], roles: dict[Node, Role]) -> dict[Node, Node | None]:
     """For each node of role UPDATE the new value it is for, or None where there are several."""
     keys: dict[Node, Node | None] = {}
     for node in reversed(nodes):

@@ -88,7 +88,9 @@ def test_off_by_environment(folder, monkeypatch):
     assert cache.directory() is None and not folder.exists()
 
 
-@pytest.mark.parametrize("kind", ["file", "below a file", "read-only", "directory in the entry's place", "nul"])
+@pytest.mark.parametrize(
+    "kind", ["file", "below a file", "read-only", "directory in the entry's place", "nul"]
+)
 def test_folders_that_do_not_work_are_no_cache(tmp_path, monkeypatch, kind):
     blocker = tmp_path / "blocker"
     blocker.write_text("")

@@ -122,7 +122,8 @@ def test_integer_division_is_total(dtype):
     Native(kernel)(x, y, *outs, extents={"n": x.size})
     divisors = [y, y, *(np.full_like(y, d) for d in (7, 7, 8, 8))]
     for out, d, mod in zip(outs, divisors, [False, True] * 3, strict=True):
-        wanted = [0 if b == 0 else (a % b if mod else a // b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
+        pairs = zip(x.tolist(), d.tolist(), strict=True)
+        wanted = [0 if b == 0 else (a % b if mod else a // b) for a, b in pairs]
         wrapped = np.array([w if w <= np.iinfo(dtype).max else low for w in wanted], dtype)
         np.testing.assert_array_equal(out, wrapped)
 
@@ -166,9 +167,10 @@ def test_casts_do_not_trap_or_poison():
 def test_bits_and_fma_and_select():
     x, a, b = buffer("x", float32), buffer("a", int32), buffer("b", float32)
     value = Load(x, (i,))
+    again = Unary("bits_as_float", Load(a, (i,)))
     body = (
         Store(a, (i,), Unary("bits_as_int", value)),
-        Store(b, (i,), Select(value > 0.0, call("fma", value, value, 1.0), Unary("bits_as_float", Load(a, (i,))))),
+        Store(b, (i,), Select(value > 0.0, call("fma", value, value, 1.0), again)),
     )
     xs = floats(np.random.default_rng(5), 33, np.float32)
     bits, out = np.zeros(33, np.int32), np.zeros(33, np.float32)
@@ -208,33 +210,38 @@ M_EXPR = index(M)
 def test_bool_memory():
     x, y, o = buffer("x", bool_), buffer("y", bool_), buffer("o", bool_)
     body = Store(o, (i,), Select(Load(x, (i,)), ~Load(y, (i,)), Load(y, (i,))))
-    run, generator = Native(Kernel("bools", (x, y, o), ("n",), (loop("i", N, body),))), np.random.default_rng(7)
+    run = Native(Kernel("bools", (x, y, o), ("n",), (loop("i", N, body),)))
+    generator = np.random.default_rng(7)
     for n in EXTENTS:
         a, b, out = generator.random(n) > 0.5, generator.random(n) > 0.5, np.zeros(n, bool)
         run(a, b, out, extents={"n": n})
         np.testing.assert_array_equal(out, a ^ b)
 
 
+def reduction(dtype=float32, reducer="add") -> Kernel:
+    """o[0] = reducer over x, and what o[0] held."""
+    x, o = buffer("x", dtype), buffer("o", dtype, 1)
+    return Kernel("total", (x, o), ("n",), (loop("i", N, Accumulate(o, (index(0),), Load(x, (i,)), reducer)),))
+
+
 @pytest.mark.parametrize("dtype", [float32, float64, int32, int64])
 @pytest.mark.parametrize("reducer", ["add", "multiply", "maximum", "minimum"])
 def test_reductions(dtype, reducer):
-    x, o = buffer("x", dtype), buffer("o", dtype, 1)
-    run = Native(Kernel("total", (x, o), ("n",), (loop("i", N, Accumulate(o, (index(0),), Load(x, (i,)), reducer)),)))
+    run = Native(reduction(dtype, reducer))
     function = {"add": np.sum, "multiply": np.prod, "maximum": np.max, "minimum": np.min}[reducer]
     generator = np.random.default_rng(8)
     for n in EXTENTS:
-        values = (generator.random(n) + 0.5 if reducer == "multiply" else generator.standard_normal(n) * 9).astype(dtype)
+        factors = reducer == "multiply"
+        values = (generator.random(n) + 0.5 if factors else generator.standard_normal(n) * 9).astype(dtype)
         out = np.full(1, 2, dtype)
         run(values, out, extents={"n": n})
         with np.errstate(over="ignore"):
-            wanted = function(np.append(values, dtype.type(2)).astype(dtype), dtype=dtype) if reducer in (
-                "add", "multiply") else function(np.append(values, dtype.type(2)))
+            wanted = function(np.append(values, dtype.type(2))).astype(dtype)
         np.testing.assert_allclose(out[0], wanted, rtol=1e-4 if dtype == float32 else 1e-12, err_msg=str(n))
 
 
 def test_maximum_reduction_propagates_nan():
-    x, o = buffer("x"), buffer("o", float32, 1)
-    run = Native(Kernel("top", (x, o), ("n",), (loop("i", N, Accumulate(o, (index(0),), Load(x, (i,)), "maximum")),)))
+    run = Native(reduction(float32, "maximum"))
     for n in (1, 17, 100):
         for at in (0, n // 2, n - 1):
             values, out = np.zeros(n, np.float32), np.full(1, -np.inf, np.float32)
@@ -244,8 +251,7 @@ def test_maximum_reduction_propagates_nan():
 
 
 def test_float_sums_are_as_accurate_as_numpys():
-    x, o = buffer("x"), buffer("o", float32, 1)
-    run = Native(Kernel("total", (x, o), ("n",), (loop("i", N, Accumulate(o, (index(0),), Load(x, (i,)))),)))
+    run = Native(reduction())
     generator = np.random.default_rng(9)
     for n in (10_000, 1_000_000):
         for values in (generator.random(n, np.float32), np.full(n, 0.1, np.float32)):
@@ -257,8 +263,7 @@ def test_float_sums_are_as_accurate_as_numpys():
 
 
 def test_infinite_sums_stay_infinite():
-    x, o = buffer("x"), buffer("o", float32, 1)
-    run = Native(Kernel("total", (x, o), ("n",), (loop("i", N, Accumulate(o, (index(0),), Load(x, (i,)))),)))
+    run = Native(reduction())
     values, out = np.ones(100_000, np.float32), np.zeros(1, np.float32)
     values[5] = np.inf
     run(values, out, extents={"n": values.size})
@@ -326,7 +331,10 @@ def test_reduction_whose_place_moves_with_an_inner_loop():
     np.testing.assert_allclose(out, a.sum(1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("start,stop,step", [(0, 37, 1), (3, 40, 1), (2, 99, 3), (5, 5, 1), (0, 3, 1), (1, 2, 1)])
+RANGES = [(0, 37, 1), (3, 40, 1), (2, 99, 3), (5, 5, 1), (0, 3, 1), (1, 2, 1)]
+
+
+@pytest.mark.parametrize("start,stop,step", RANGES)
 def test_static_vector_loops(start, stop, step):
     x, o, s = buffer("x", float32, 100), buffer("o", float32, 100), Buffer("s", float32, ())
     body = (Store(o, (i,), Load(x, (i,)) + Cast(i, float32)), Accumulate(s, (), Load(x, (i,))))
@@ -381,7 +389,8 @@ def test_a_chain_of_ten_thousand_operations_neither_recurses_nor_explodes():
         value = value + value  # shared: 2**100 paths
     for _ in range(10_000):
         value = -value
-    text = emit_kernel(Kernel("deep", (x, o), ("n",), (loop("i", N, Store(o, (i,), value)),)), Target.host()).text
+    kernel = Kernel("deep", (x, o), ("n",), (loop("i", N, Store(o, (i,), value)),))
+    text = emit_kernel(kernel, Target.host()).text
     assert text.count("fadd") == 200 and text.count("fneg") == 20_000  # once whole, once masked
 
 

@@ -107,8 +107,8 @@ def test_every_dtype_and_rank(dtype, shape):
         lambda x: np.asmatrix(x) if x.ndim == 2 else x,
     ],
     ids=[
-        "fortran", "strided", "negative", "unaligned", "big-endian", "list", "tuple", "memoryview", "subclass",
-        "read-only", "matrix",
+        "fortran", "strided", "negative", "unaligned", "big-endian", "list", "tuple", "memoryview",
+        "subclass", "read-only", "matrix",
     ],
 )
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
@@ -145,7 +145,8 @@ def test_python_scalars_take_the_declared_dtype(dtype, value, result):
     ("dtype", "value"),
     [
         (float32, 2**24 + 1), (float32, 1e300), (float32, True), (float32, 1j), (float32, None),
-        (float32, "1"), (int64, 1.0), (int64, 2**63), (int64, True), (np.dtype(bool), 1), (np.dtype(np.int32), 2**31),
+        (float32, "1"), (int64, 1.0), (int64, 2**63), (int64, True), (np.dtype(bool), 1),
+        (np.dtype(np.int32), 2**31),
         (float32, object()), (float32, np.float64([1.0, 2.0])), (float32, np.zeros((), np.float16)),
         (float32, b"1"), (float32, {}), (float32, {1.0}),
     ],

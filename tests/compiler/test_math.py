@@ -226,6 +226,15 @@ def test_pow_of_whole_exponents_keeps_the_sign(natives):
         assert ulp_errors(run(natives, "pow", x, y), want).max() <= 0.51
 
 
+def test_float32_angles_next_to_multiples_of_a_quarter_turn(natives):
+    """The float32 numbers closest to a multiple of pi/2, and others that cancel 30 bits."""
+    x = np.array([16367173.0 * 2.0**72, 43998769152.0, 1.5707964, 3.1415927, 4.712389], np.float32)
+    x = np.concatenate([x, -x])
+    for function in ("sin", "cos"):
+        error, at = worst(function, x, run(natives, function, x))
+        assert error <= BOUNDS[float32][function], f"{error} ULP at {at!r}"
+
+
 def test_float64_angles_beyond_the_reduction_are_nan_not_wrong(natives):
     x = np.array([2.0**48, -(2.0**48), 1e15, -1e300])
     for function in ("sin", "cos"):

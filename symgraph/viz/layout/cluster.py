@@ -10,18 +10,30 @@ from symgraph.viz.style import DETAIL_SIZE, text_width
 
 FRAME = 10.0  # between a frame and its boxes
 TITLE_HEIGHT = 20.0
+TITLE_WIDTH = 170.0  # a longer title is cut to the frame's width
 PORT = 8.0  # width kept for a line that goes through a frame
 
 
 def items_of(picture: Picture) -> list[list[int]]:
     """Boxes by the item they belong to: a cluster is one item if no path leaves it and comes back.
 
-    Otherwise every cluster is cut into levels (the number of times a path into it has changed
-    cluster), between which no cycle is possible.
+    Otherwise it is cut into levels (the number of times a path to a box has changed cluster), between
+    which no circle is possible.
     """
-    whole = _grouped([(box.cluster, 0) if box.cluster is not None else (None, i) for i, box in enumerate(picture.boxes)])
-    if _acyclic(picture, whole):
+    whole = _grouped([(b.cluster, 0) if b.cluster is not None else (None, i) for i, b in enumerate(picture.boxes)])
+    circular = _in_circles(picture, whole)
+    if not circular:
         return whole
+    level = _levels(picture)
+    keys = [(b.cluster, 0) if b.cluster is not None else (None, i) for i, b in enumerate(picture.boxes)]
+    for item in circular:
+        for box in whole[item]:
+            if picture.boxes[box].cluster is not None:
+                keys[box] = (picture.boxes[box].cluster, level[box])
+    return _grouped(keys)
+
+
+def _levels(picture: Picture) -> list[int]:
     level = [0] * len(picture.boxes)
     incoming: list[list[int]] = [[] for _ in picture.boxes]
     for edge in picture.edges:
@@ -30,8 +42,7 @@ def items_of(picture: Picture) -> list[list[int]]:
         for source in incoming[index]:
             same = box.cluster is not None and box.cluster == picture.boxes[source].cluster
             level[index] = max(level[index], level[source] + (not same))
-    keys = [(b.cluster, level[i]) if b.cluster is not None else (None, i) for i, b in enumerate(picture.boxes)]
-    return _grouped(keys)
+    return level
 
 
 def _grouped(keys: list[tuple[int | None, int]]) -> list[list[int]]:
@@ -41,22 +52,46 @@ def _grouped(keys: list[tuple[int | None, int]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _acyclic(picture: Picture, items: list[list[int]]) -> bool:
+def _in_circles(picture: Picture, items: list[list[int]]) -> list[int]:
+    """Items on a path that comes back to them."""
     item_of = {box: i for i, boxes in enumerate(items) for box in boxes}
-    after: list[set[int]] = [set() for _ in items]
-    waiting = [0] * len(items)
+    after: list[dict[int, None]] = [{} for _ in items]
     for edge in picture.edges:
         source, target = item_of[edge.source], item_of[edge.target]
-        if source != target and target not in after[source]:
-            after[source].add(target)
-            waiting[target] += 1
-    ready = [i for i, count in enumerate(waiting) if not count]
-    for item in ready:  # grows while it is read
-        for target in after[item]:
-            waiting[target] -= 1
-            if not waiting[target]:
-                ready.append(target)
-    return len(ready) == len(items)
+        if source != target:
+            after[source][target] = None
+    components = strong_components([list(targets) for targets in after])
+    return [item for component in components if len(component) > 1 for item in component]
+
+
+def strong_components(after: list[list[int]]) -> list[list[int]]:
+    """Sets of nodes that reach each other: Tarjan's algorithm (1972) with a stack of its own."""
+    order: dict[int, int] = {}
+    low: dict[int, int] = {}
+    open_: list[int] = []
+    is_open: set[int] = set()
+    found: list[list[int]] = []
+    for root in range(len(after)):
+        work = [] if root in order else [(root, 0)]
+        while work:
+            node, position = work.pop()
+            if position == 0:
+                order[node] = low[node] = len(order)
+                open_.append(node)
+                is_open.add(node)
+            if position < len(after[node]):
+                work.append((node, position + 1))
+                target = after[node][position]
+                if target not in order:
+                    work.append((target, 0))
+                continue
+            low[node] = min([low[node], *(low[t] for t in after[node] if t in is_open)])
+            if low[node] == order[node]:
+                cut = open_.index(node) if open_[-1] != node else len(open_) - 1
+                found.append(open_[cut:])
+                is_open.difference_update(open_[cut:])
+                del open_[cut:]
+    return found
 
 
 class Inside:
@@ -96,7 +131,8 @@ class Inside:
 
     def _frame(self, title: str, upwards: bool) -> None:
         above, below = (self.exits, self.entries) if upwards else (self.entries, self.exits)
-        self.width = max(self.placed.width + 2 * FRAME, text_width(title, DETAIL_SIZE) + 2 * FRAME)
+        wanted = min(text_width(title, DETAIL_SIZE), TITLE_WIDTH)
+        self.width = max(self.placed.width, wanted) + 2 * FRAME
         self.left = (self.width - self.placed.width) / 2
         self.top = 0.0 if above else TITLE_HEIGHT + 4.0
         self.height = self.top + self.placed.height + (0.0 if below else FRAME)

@@ -105,13 +105,24 @@ def _ports(sheet: Sheet, plan: Plan, slots: Slots) -> list[tuple[float, float]]:
         arc = sheet.arcs[bus.arc]
         from_left = sheet.lanes[arc.source] < sheet.lanes[arc.target]
         incoming[arc.target].append((-1.0 if from_left else 1e9, bus.arc))
-    enter = {}
+    fed = {arc.target for arc in sheet.arcs}
+    enter: dict[int, float] = {}
     for target, ends in incoming.items():
-        reach = sheet.widths[target] * (0.32 if len(ends) < 4 else 0.42)
-        for i, (_, index) in enumerate(sorted(ends)):
-            enter[index] = reach * (2 * i / (len(ends) - 1) - 1) if len(ends) > 1 else 0.0
+        arcs = [index for _, index in sorted(ends)]
+        main = [i for i, index in enumerate(arcs) if sheet.arcs[index].source in fed]
+        reach = sheet.widths[target] * (0.28 if len(ends) < 4 else 0.4)
+        enter.update(zip(arcs, _spread(len(arcs), main, reach), strict=True))
     buses = {bus.arc for bus in plan.buses}
     return [_ends(sheet, arc, i in buses, enter.get(i, 0.0)) for i, arc in enumerate(sheet.arcs)]
+
+
+def _spread(count: int, main: list[int], reach: float) -> list[float]:
+    """Offsets of `count` ends. A single main line enters in the middle, so that it can run straight."""
+    even = [reach * (2 * i / (count - 1) - 1) if count > 1 else 0.0 for i in range(count)]
+    if len(main) != 1 or count > 3:
+        return even
+    middle = main[0]
+    return [0.0 if i == middle else reach * (i - middle) / max(middle, count - 1 - middle) for i in range(count)]
 
 
 def _ends(sheet: Sheet, arc: Arc, is_bus: bool, enter: float) -> tuple[float, float]:

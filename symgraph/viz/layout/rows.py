@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import isqrt
 from statistics import median_low
 
-from symgraph.viz.layout.sheet import BACKWARD, FORWARD, UPDATE, Arc, Sheet
+from symgraph.viz.layout.sheet import BACKWARD, FORWARD, Arc, Sheet
 
 SWEEPS = 6
 NARROWEST = 10  # items a row may always hold
@@ -22,11 +22,13 @@ def assign_rows(sheet: Sheet) -> list[int]:
     graph = _Constraints(sheet)
     order = graph.order()
     assert len(order) == len(sheet), "the arcs of a sheet run in a circle"
-    rows = _Rows(sheet, graph, max(NARROWEST, isqrt(2 * len(sheet))))
+    rows = _Rows(sheet, graph, max(NARROWEST, isqrt(len(sheet) // 3)))
     rows.place(order)
+    if BACKWARD in sheet.lanes:
+        rows.lower(reversed(order))
     for _ in range(SWEEPS):
-        rows.balance(reversed(order))
         rows.balance(order)
+        rows.balance(reversed(order))
     return _pinned(sheet, _without_gaps(rows.row))
 
 
@@ -45,6 +47,9 @@ class _Constraints:
         for upper, lower, gap in sheet.constraints():
             self.above[lower].append((upper, gap))
             self.below[upper].append((lower, gap))
+        self.follows: list[list[int]] = [[] for _ in range(len(sheet))]
+        for source, target in sheet.followers():
+            self.follows[target].append(source)
 
     def order(self) -> list[int]:
         """Upper items first; shorter than the sheet if there is a cycle."""
@@ -89,39 +94,39 @@ class _Rows:
         self.row[item] = row
         self.load[lane, row] = self.load.get((lane, row), 0) + 1
 
+    def lower(self, order: Iterable[int]) -> None:
+        """Let the forward lane hang as low as it may, so that it can be drawn up beside the backward one."""
+        last = max(self.row)
+        for item in order:
+            if self.lanes[item] == FORWARD:
+                self._move(item, min((self.row[w] - gap for w, gap in self.graph.below[item]), default=last))
+
     def balance(self, order: Iterable[int]) -> None:
         """Move each item of `order` in turn to the row it wants, where that has room."""
         for item in order:
             wanted = self._wanted(item)
-            lane, row = self.lanes[item], self.row[item]
-            if wanted is not None and wanted != row and self.load.get((lane, wanted), 0) < self.capacity:
-                self.load[lane, row] -= 1
-                self.load[lane, wanted] = self.load.get((lane, wanted), 0) + 1
-                self.row[item] = wanted
+            if wanted is not None:
+                self._move(item, wanted)
+
+    def _move(self, item: int, wanted: int) -> None:
+        lane, row = self.lanes[item], self.row[item]
+        if wanted != row and self.load.get((lane, wanted), 0) < self.capacity:
+            self.load[lane, row] -= 1
+            self.load[lane, wanted] = self.load.get((lane, wanted), 0) + 1
+            self.row[item] = wanted
 
     def _wanted(self, item: int) -> int | None:
-        """Level with the neighbours in other lanes; else between those above and those below.
-
-        Updates follow the gradients, not the other way round.
-        """
-        level, near = [], []
-        low, high = None, None
-        for upper, gap in self.graph.above[item]:
-            bound = self.row[upper] + gap
-            low = bound if low is None else max(low, bound)
-            (near if gap else level).append(bound)
-        for lower, gap in self.graph.below[item]:
-            bound = self.row[lower] - gap
-            high = bound if high is None else min(high, bound)
-            if gap:
-                near.append(bound)
-            elif self.lanes[lower] != UPDATE:
-                level.append(bound)
+        """Level with the neighbours in other lanes; else between those above and those below."""
+        above = [(self.row[upper] + gap, gap) for upper, gap in self.graph.above[item]]
+        below = [(self.row[lower] - gap, gap) for lower, gap in self.graph.below[item]]
+        level = [row for row, gap in (*above, *below) if not gap]
+        level += [self.row[source] for source in self.graph.follows[item]]
+        near = [row for row, _ in (*above, *below)]
         if not level and not near:
             return None
         wanted = median_low(level or near)
-        wanted = wanted if high is None else min(wanted, high)
-        return wanted if low is None else max(wanted, low)
+        wanted = min([wanted, *(row for row, _ in below)])
+        return max([wanted, *(row for row, _ in above)])
 
 
 def _without_gaps(rows: list[int]) -> list[int]:

@@ -37,17 +37,21 @@ class Sheet:
         return len(self.widths)
 
     def constraints(self) -> list[tuple[int, int, int]]:
-        """(upper, lower, rows between them at least) for each arc."""
+        """(upper, lower, rows between them at least) for each arc, but those into the update lane."""
         result = []
         for arc in self.arcs:
             here, there = self.lanes[arc.source], self.lanes[arc.target]
-            if here != there:
-                result.append((arc.source, arc.target, 0))
-            elif here == BACKWARD:
+            if here == there == BACKWARD:
                 result.append((arc.target, arc.source, 1))
-            else:
+            elif here == there:
                 result.append((arc.source, arc.target, 1))
+            elif there == BACKWARD:
+                result.append((arc.source, arc.target, 0))
         return result
+
+    def followers(self) -> list[tuple[int, int]]:
+        """(source, target) of the arcs into the update lane: an update may stand level with its gradient."""
+        return [(a.source, a.target) for a in self.arcs if self.lanes[a.source] != self.lanes[a.target] == UPDATE]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,70 @@
+"""Running a whole Program through the slow kernel interpreter: memory as the entry point would give it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from compiler.loop.interpreter import interpret
+from compiler.program import Place, Program
+from symgraph.dimension import evaluate
+from symgraph.types import FLOATS
+
+# Bytes of a signalling-looking NaN and of a large negative int: what is read before it is written shows.
+POISON = 0xFA
+
+
+def interpret_program(
+    program: Program,
+    inputs: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    *,
+    lanes: int = 4,
+    reverse: bool = True,
+) -> list[np.ndarray]:
+    """The outputs. `weights` are read and, where the program updates state, written.
+
+    Vector loops run `lanes` iterations together and parallel loops backwards, so that a wrong mode shows.
+    """
+    sizes = _sizes(program, inputs)
+    memory: dict[Place, np.ndarray] = {}
+    for number, array in enumerate(inputs):
+        memory[Place("input", number)] = _flat(array)
+    for number, array in enumerate(weights):
+        memory[Place("weight", number)] = _flat(array)
+    for number, slot in enumerate(program.slots):
+        size = max(evaluate(extent, sizes) for extent in slot.sizes)
+        memory[Place("arena", number)] = np.full(size, POISON, np.uint8)
+    outputs = []
+    for number, argument in enumerate(program.outputs):
+        shape = tuple(evaluate(extent, sizes) for extent in argument.type.shape)
+        outputs.append(np.full(shape, np.nan if argument.type.dtype in FLOATS else 1, argument.type.dtype))
+        memory[Place("output", number)] = _flat(outputs[-1])
+    with np.errstate(all="ignore"):
+        for launch in program.launches:
+            extents = [evaluate(extent, sizes) for extent in launch.extents]
+            known = dict(zip(launch.kernel.extents, extents, strict=True))
+            arrays = []
+            for buffer, place in zip(launch.kernel.buffers, launch.places, strict=True):
+                shape = tuple(evaluate(extent, known) for extent in buffer.shape)
+                count = int(np.prod(shape, dtype=np.int64)) * buffer.dtype.itemsize
+                assert count <= memory[place].nbytes, f"{buffer} does not fit into {place}"
+                arrays.append(memory[place][:count].view(buffer.dtype).reshape(shape))
+            interpret(launch.kernel, arrays, extents, lanes=lanes, reverse=reverse)
+    return outputs
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    """The array's own bytes."""
+    assert array.flags.c_contiguous
+    return array.reshape(-1).view(np.uint8)
+
+
+def _sizes(program: Program, inputs: Sequence[np.ndarray]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for argument, array in zip(program.inputs, inputs, strict=True):
+        for extent, size in zip(argument.type.shape, array.shape, strict=True):
+            if not isinstance(extent, int) and str(extent) in program.dims:
+                sizes[str(extent)] = size
+    return sizes

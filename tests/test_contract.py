@@ -1,0 +1,252 @@
+"""The op contract (DESIGN section 5): what one line of samples buys an op.
+
+Every case of a line is compiled together with its gradients into one function, so that the whole
+contract costs one compilation an op.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from compiler.driver import Compiled, Options, compile_graph, weight_array
+from symgraph.graph import Graph
+from symgraph.symbol import Symbol
+from symgraph.types import FLOATS, TensorType, float64
+from tests import oracle
+from tests.agreement import different_masks, disagreement
+from tests.program_interpreter import interpret_program
+from tests.samples import FUNCTIONS, SAMPLES, Case
+
+LINES = {**SAMPLES, **FUNCTIONS}
+SIZES = (0, 1, 5, 17)
+SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1.0, -1.5, 2.0])
+
+
+@dataclass(frozen=True)
+class Built:
+    """All cases of a line in one graph. `places[i]` are the operands of case i among the inputs;
+    an output belongs to a case and is its value, a gradient, or a gradient of a gradient."""
+
+    cases: list[Case]
+    graph: Graph
+    owners: list[tuple[int, str]]
+    compiled: Compiled
+
+    def arrays(self, n: int, seed: int = 0) -> list[np.ndarray]:
+        rng = np.random.default_rng([seed, n])
+        return [operand.draw(rng, n) for case in self.cases for operand in case.operands]
+
+    def operands(self, number: int, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        start = sum(len(case.operands) for case in self.cases[:number])
+        return arrays[start : start + len(self.cases[number].operands)]
+
+
+def loss_of(value: Any) -> Any:
+    """A scalar whose gradient differs from element to element."""
+    return sg.sum(value * (value * 0.3 + 1.0))
+
+
+def derivatives(case: Case, value: Any, operands: list[Any], second: bool) -> dict[str, Any]:
+    """Gradients with respect to the float operands, by name."""
+    wanted = {f"gradient {i}": o for i, o in enumerate(operands) if o.dtype in FLOATS}
+    if value.dtype not in FLOATS or not wanted:
+        return {}
+    found = sg.grad(loss_of(value), wanted)
+    if not second:
+        return found
+    total = sum((loss_of(g) for g in found.values()), start=loss_of(value) * 0.5)
+    return {**found, **{f"second {name}": g for name, g in sg.grad(total, wanted).items()}}
+
+
+def takes_second(case: Case, number: int, cases: list[Case]) -> bool:
+    """One gradient of a gradient a line is compiled, in float64."""
+    fitting = [i for i, c in enumerate(cases) if all(o.dtype == float64 for o in c.operands)]
+    return bool(fitting) and number == fitting[0]
+
+
+@cache
+def built(name: str) -> Built:
+    cases = LINES[name]
+    inputs: list[Symbol] = []
+    outputs: dict[tuple[int, str], Symbol] = {}
+    for number, case in enumerate(cases):
+        operands = [sg.input(f"x{number}_{i}", o.shape, o.dtype) for i, o in enumerate(case.operands)]
+        inputs += operands
+        value = case.function(*operands)
+        outputs[number, "value"] = value
+        second = takes_second(case, number, cases)
+        outputs.update({(number, k): v for k, v in derivatives(case, value, operands, second).items()})
+    graph = Graph(inputs=tuple(i.node for i in inputs), outputs=tuple(o.node for o in outputs.values()))
+    labels = [f"{number} {what}" for number, what in outputs]
+    return Built(cases, graph, list(outputs), compile_graph(graph, name, labels, Options(), threads=1))
+
+
+def eager(case: Case, arrays: list[np.ndarray], second: bool) -> dict[str, np.ndarray]:
+    tensors = [sg.tensor(a, requires_grad=a.dtype in FLOATS) for a in arrays]
+    value = case.function(*tensors)
+    return {"value": value.data, **{k: g.data for k, g in derivatives(case, value, tensors, second).items()}}
+
+
+def eager_all(line: Built, arrays: list[np.ndarray]) -> dict[tuple[int, str], np.ndarray]:
+    """What numpy makes of every case; a case without a meaning at this size (max of nothing) is left out."""
+    found = {}
+    for number, case in enumerate(line.cases):
+        try:
+            values = eager(case, line.operands(number, arrays), takes_second(case, number, line.cases))
+        except ValueError:
+            continue
+        found.update({(number, what): value for what, value in values.items()})
+    return found
+
+
+def exact_all(line: Built, arrays: list[np.ndarray]) -> dict[tuple[int, str], np.ndarray]:
+    stage = next(s for s in line.compiled.lowered.stages if s.name == "derive_gradients")
+    with np.errstate(all="ignore"):
+        return dict(zip(line.owners, oracle.run(stage.graph, arrays), strict=True))
+
+
+def check(line: Built, arrays: list[np.ndarray], got: Any) -> None:
+    results = dict(zip(line.owners, got, strict=True))
+    expected, exact = eager_all(line, arrays), exact_all(line, arrays)
+    for owner, value in expected.items():
+        wrong = disagreement(results[owner], value, exact[owner])
+        assert not wrong, f"case {owner[0]} {line.cases[owner[0]].operands}, {owner[1]}: {wrong}"
+
+
+def called(line: Built, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    result = line.compiled.native(*arrays)
+    return result if isinstance(result, tuple) else (result,)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_inferred_type_is_the_evaluated_one(name):
+    for case in LINES[name]:
+        symbols = [sg.input(f"x{i}", o.shape, o.dtype) for i, o in enumerate(case.operands)]
+        declared = case.function(*symbols).type
+        arrays = [o.draw(np.random.default_rng(0), 5) for o in case.operands]
+        value = case.function(*map(sg.tensor, arrays))
+        sizes = tuple(e if isinstance(e, int) else e.evaluate({"n": 5}) for e in declared.shape)
+        assert TensorType(sizes, declared.dtype) == value.type == TensorType(value.data.shape, value.data.dtype)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_compiled_is_eager(name):
+    line = built(name)
+    for n in SIZES if any(case.named for case in line.cases) else (1,):
+        arrays = line.arrays(n)
+        before = [a.copy() for a in arrays]
+        check(line, arrays, called(line, arrays))
+        assert all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True)), "an input was written"
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_loop_interpreter_is_eager(name):
+    line = built(name)
+    arrays = line.arrays(5)
+    weights = [weight_array(node) for node in line.compiled.lowered.memory.weights]
+    check(line, arrays, interpret_program(line.compiled.lowered.program, arrays, weights))
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_nan_and_infinities_pass_as_in_numpy(name):
+    line = built(name)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        arrays = [
+            rng.choice(SPECIAL, a.shape).astype(a.dtype) if a.dtype in FLOATS else a for a in line.arrays(17, seed)
+        ]
+        results = dict(zip(line.owners, called(line, arrays), strict=True))
+        for owner, value in eager_all(line, arrays).items():
+            if value.dtype in FLOATS:
+                wrong = different_masks(results[owner], value)
+            else:
+                wrong = disagreement(results[owner], value, value)
+            operands = line.operands(owner[0], arrays)
+            assert not wrong, f"case {owner[0]} {owner[1]} of {operands}: {wrong}"
+
+
+def smooth_cases(name: str) -> list[Case]:
+    """Cases in float64 whose operands are where derivatives exist."""
+    return [c for c in LINES[name] if c.smooth and any(o.dtype == float64 for o in c.operands) and all(
+        o.dtype != np.float32 for o in c.operands)]  # fmt: skip
+
+
+DIFFERENTIABLE = [name for name in LINES if smooth_cases(name)]
+
+
+def finite_differences(function: Any, arrays: list[np.ndarray], which: int) -> np.ndarray:
+    """Central differences of a scalar function in every element of one operand."""
+    slope = np.zeros(arrays[which].shape)
+    step = 1e-6
+    for place in np.ndindex(slope.shape):
+        ends = []
+        for sign in (1, -1):
+            moved = [a.copy() for a in arrays]
+            moved[which][place] += sign * step
+            ends.append(function(moved))
+        slope[place] = (ends[0] - ends[1]) / (2 * step)
+    return slope
+
+
+def _value_loss(case: Case, arrays: list[np.ndarray]) -> float:
+    with sg.no_grad():
+        return loss_of(case.function(*map(sg.tensor, arrays))).item()
+
+
+def _slope_loss(case: Case, arrays: list[np.ndarray]) -> float:
+    found = eager(case, arrays, second=False)
+    slopes = [sg.tensor(v) for k, v in found.items() if k.startswith("gradient")]
+    return sum(loss_of(s).item() for s in slopes) + 0.5 * loss_of(sg.tensor(found["value"])).item()
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_are_finite_differences(name):
+    """Of the value in test order 1; of the gradient itself in order 2."""
+    for case in smooth_cases(name):
+        arrays = [o.draw(np.random.default_rng(7), 3) for o in case.operands]
+        if sum(a.size for a in arrays) > 64:
+            continue
+        found = eager(case, arrays, second=True)
+        for i, array in enumerate(arrays):
+            if f"gradient {i}" not in found:
+                continue
+            slope = finite_differences(lambda a, c=case: _value_loss(c, a), arrays, i)
+            np.testing.assert_allclose(found[f"gradient {i}"], slope, rtol=1e-6, atol=1e-7, err_msg=str(array))
+            curve = finite_differences(lambda a, c=case: _slope_loss(c, a), arrays, i)
+            np.testing.assert_allclose(found[f"second gradient {i}"], curve, rtol=2e-6, atol=1e-6, err_msg=str(array))
+
+
+# Ops that a pass resolves before anything is evaluated: they have no contract, but tests in tests/passes.
+RESOLVED = {"input", "constant", "state", "phase", "read", "carry", "gradient"}
+LIST_OPS = """
+import symgraph, compiler.driver
+from symgraph.op import REGISTRY
+print(*(f"{op.name}:{op.evaluate is not None}" for op in REGISTRY.values()))
+"""
+
+
+def test_every_op_has_a_sample():
+    """In a process of its own, because tests and documents may declare ops too."""
+    listed = subprocess.run([sys.executable, "-c", LIST_OPS], capture_output=True, text=True, check=True)
+    ops = dict(entry.split(":") for entry in listed.stdout.split())
+    without = {name for name, evaluated in ops.items() if evaluated == "True"} - set(SAMPLES)
+    assert not without, f"add a line to tests/samples.py for {sorted(without)}"
+    assert {name for name, evaluated in ops.items() if evaluated == "False"} == RESOLVED
+    assert set(SAMPLES) <= set(ops), "a line for an op that does not exist"
+
+
+def test_a_sample_uses_its_op():
+    for name in SAMPLES:
+        stages = built(name).compiled.lowered.stages
+        used = {node.op.name for stage in stages for node in stage.graph.nodes}
+        assert name in used, f"no case of {name} applies it"
+
+
