@@ -9,6 +9,7 @@ from functools import partial
 
 from compiler.passes.check_indices import check_indices
 from compiler.passes.derive_gradients import derive_gradients
+from compiler.passes.drop_removed_bias import drop_removed_bias
 from compiler.passes.expand_composites import expand_composites
 from compiler.passes.fold_constants import fold_constants
 from compiler.passes.fold_into_weights import fold_into_weights
@@ -48,6 +49,7 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
         ("resolve_phase", partial(resolve_phase, training=training)),
         *freeze,
         ("recognize_normalizations", recognize_normalizations),
+        ("drop_removed_bias", drop_removed_bias),
         ("derive_gradients", derive_gradients),
         ("expand_composites", expand_composites),
         ("merge_common", merge_common),

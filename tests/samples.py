@@ -51,7 +51,7 @@ class Domain:
 
 ANY = Domain()
 NONZERO = Domain(kinks=(0.0,))
-POSITIVE = Domain(0.1, 3.0)
+POSITIVE = Domain(0.3, 3.0)
 WHOLE = Domain(-9, 9)
 
 
@@ -161,10 +161,8 @@ def _gradient_through(x: Any) -> Any:
 
 BITS = (bool_, *INTEGERS)
 CHOICE = [(("n",), ("n",), ("n",)), ((2, 3), (3,), ()), ((), (2, 17), (2, 1))]
-MATRICES = [
-    (("n", 5), (5, 4)), ((17, 33), (33, 9)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, "n", 3), (3, 2)),
-    ((2, 1, 3, 4), (3, 4, 2)), ((4, "n"), ("n", 3)), ((1, 1), (1, 1)), ((3, 0), (0, 2)),
-]  # fmt: skip
+MATRICES = [(("n", 5), (5, 4)), ((17, 33), (33, 9)), ((2, "n", 3), (3, 2)), ((4, "n"), ("n", 3)), ((3, 0), (0, 2))]
+VECTORS = [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 1, 3, 4), (3, 4, 2))]
 APART = Domain(-3.0, 3.0)
 
 SAMPLES: dict[str, Line] = {
@@ -205,9 +203,8 @@ SAMPLES: dict[str, Line] = {
     "bitwise_or": two(sg.bitwise_or, dtypes=BITS),
     "bitwise_xor": two(sg.bitwise_xor, dtypes=BITS),
     "logical_not": one(sg.logical_not, dtypes=(bool_,)),
-    "where": each(lambda a, x, y: sg.where(a > 0.5, x, y), CHOICE, Domain(-2, 2, (0.5,)))
-        + each(lambda a, x, y: sg.where(a > 0, x, y), CHOICE, dtypes=INTEGERS),
-    "cast": [c for d in (*NUMBERS, bool_) for c in each(sg.cast, [(("n",),), ((),)], NONZERO, (*NUMBERS, bool_), dtype=d)],
+    "where": [c for d in NUMBERS for shapes in CHOICE for c in typed(sg.where, *zip(shapes, (bool_, d, d), strict=True))],
+    "cast": [c for d in (*NUMBERS, bool_) for c in each(sg.cast, [(("n",),), ((),)], NONZERO, (*NUMBERS, bool_), smooth=False, dtype=d)],
     "stop_gradient": one(_gradient_through, smooth=False),
     "copy": one(copy, dtypes=(*NUMBERS, bool_)),
     "within": one(lambda x: within(sg.abs(x), 10, "a sample"), dtypes=INTEGERS),
@@ -240,7 +237,7 @@ SAMPLES: dict[str, Line] = {
     "scatter_add": indexed(lambda x, i: sg.scatter_add(x, i, (5, 3)), ("n", 3), ("n",), 5)
         + indexed(lambda x, i: sg.scatter_add(x, i, (2, 4, 3), axis=1), (2, 2, 5, 3), (2, 5), 4, -4)
         + indexed(lambda x, i: sg.scatter_add(x, i, (6,)), (17,), (17,), 6),
-    "matmul": each(sg.matmul, MATRICES, dtypes=NUMBERS),
+    "matmul": each(sg.matmul, MATRICES) + each(sg.matmul, VECTORS, dtypes=(float64,)) + each(sg.matmul, MATRICES[:1], dtypes=INTEGERS),
     "random_uniform": drawn(random_uniform),
     "softmax_along": along(nn.softmax) + each(nn.softmax, [((1,),), ((2, 3, 5),)], axis=-1),
     "log_softmax_along": along(nn.log_softmax) + each(nn.log_softmax, [((1,),), ((2, 3, 5),)], axis=-1),

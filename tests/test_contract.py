@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -107,15 +107,13 @@ def eager_all(line: Built, arrays: list[np.ndarray]) -> dict[tuple[int, str], np
     return found
 
 
-def exact_all(line: Built, arrays: list[np.ndarray]) -> dict[tuple[int, str], np.ndarray]:
-    stage = next(s for s in line.compiled.lowered.stages if s.name == "derive_gradients")
-    with np.errstate(all="ignore"):
-        return dict(zip(line.owners, oracle.run(stage.graph, arrays), strict=True))
-
-
 def check(line: Built, arrays: list[np.ndarray], got: Any) -> None:
     results = dict(zip(line.owners, got, strict=True))
-    expected, exact = eager_all(line, arrays), exact_all(line, arrays)
+    expected = eager_all(line, arrays)
+    derived = next(s for s in line.compiled.lowered.stages if s.name == "derive_gradients").graph
+    known = [i for i, owner in enumerate(line.owners) if owner in expected]
+    wanted = replace(derived, outputs=tuple(derived.outputs[i] for i in known))
+    exact = dict(zip(expected, oracle.run(wanted, arrays), strict=True))
     for owner, value in expected.items():
         wrong = disagreement(results[owner], value, exact[owner])
         assert not wrong, f"case {owner[0]} {line.cases[owner[0]].operands}, {owner[1]}: {wrong}"
@@ -211,7 +209,8 @@ def _slope_loss(case: Case, arrays: list[np.ndarray]) -> float:
 def test_gradients_are_finite_differences(name):
     """Of the value in test order 1; of the gradient itself in order 2."""
     for case in smooth_cases(name):
-        arrays = [o.draw(np.random.default_rng(7), 3) for o in case.operands]
+        rng = np.random.default_rng(7)
+        arrays = [o.draw(rng, 3) for o in case.operands]
         if sum(a.size for a in arrays) > 64:
             continue
         found = eager(case, arrays, second=True)
@@ -221,7 +220,7 @@ def test_gradients_are_finite_differences(name):
             slope = finite_differences(lambda a, c=case: _value_loss(c, a), arrays, i)
             np.testing.assert_allclose(found[f"gradient {i}"], slope, rtol=1e-6, atol=1e-7, err_msg=str(array))
             curve = finite_differences(lambda a, c=case: _slope_loss(c, a), arrays, i)
-            np.testing.assert_allclose(found[f"second gradient {i}"], curve, rtol=2e-6, atol=1e-6, err_msg=str(array))
+            np.testing.assert_allclose(found[f"second gradient {i}"], curve, rtol=1e-5, atol=1e-6, err_msg=str(array))
 
 
 # Ops that a pass resolves before anything is evaluated: they have no contract, but tests in tests/passes.

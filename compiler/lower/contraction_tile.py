@@ -211,8 +211,8 @@ class Tiles:
         return loop(ROW, ROW_STOP, along, start=ROW_START)
 
     def _left_place(self, row: Expr) -> tuple[Expr, Expr]:
-        place = (row - ROW_START, DEPTH - self.block)
-        return place[::-1] if self.left_along_m else place
+        m, k = row - ROW_START, DEPTH - self.block
+        return (k, m) if self.left_along_m else (m, k)
 
     def _pack_panel(self, columns: int, masked: bool) -> For:
         """A block of k of the panel, copied to where it lies together."""

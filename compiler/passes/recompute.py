@@ -122,6 +122,10 @@ def _prepend(cluster: Cluster, node: Node, recipe: list[Node]) -> None:
     labels = reading_labels(cluster, node)
     assert labels is not None
     new = [n for n in recipe if n not in cluster.labels]
-    cluster.nodes[:0] = new
+    # Behind what an earlier recipe has put here for this one to read: before it, it would be read from
+    # memory that nobody writes any more.
+    read = {leaf for member in new for operand in member.inputs for leaf in leaves_behind(operand)}
+    place = 1 + max((i for i, member in enumerate(cluster.nodes) if member in read), default=-1)
+    cluster.nodes[place:place] = new
     for member in new:
         cluster.labels[member] = normal(labels, member.type.shape)

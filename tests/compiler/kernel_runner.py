@@ -39,13 +39,22 @@ class Native:
             count = self.engine.get_function_address(f"{kernel.name}_tasks")
             self.tasks = ctypes.CFUNCTYPE(ctypes.c_int64, *extents)(count)
 
-    def __call__(self, *arrays: np.ndarray, extents: Mapping[str, int] | None = None) -> None:
+    def __call__(
+        self, *arrays: np.ndarray, extents: Mapping[str, int] | None = None, one_by_one: bool = False
+    ) -> None:
+        """Runs all tasks; `one_by_one` from the last to the first, a call each."""
         assert len(arrays) == len(self.kernel.buffers)
         for array, buffer in zip(arrays, self.kernel.buffers, strict=True):
             assert array.flags.c_contiguous and array.dtype == buffer.dtype, buffer.name
         sizes = [(extents or {})[name] for name in self.kernel.extents]
-        split = [0, self.tasks(*sizes)] if self.parallel else []
-        self.function(*(array.ctypes.data for array in arrays), *sizes, *split)
+        pointers = [array.ctypes.data for array in arrays]
+        if not self.parallel:
+            self.function(*pointers, *sizes)
+        elif one_by_one:
+            for task in reversed(range(self.tasks(*sizes))):
+                self.function(*pointers, *sizes, task, task + 1)
+        else:
+            self.function(*pointers, *sizes, 0, self.tasks(*sizes))
 
 
 def _jit_machine(target: Target) -> binding.TargetMachine:

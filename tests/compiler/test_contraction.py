@@ -7,7 +7,7 @@ import pytest
 from kernel_runner import Native
 
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Accumulate, Buffer, Expr, For, Load, Store, select
+from compiler.loop.grammar import Accumulate, Buffer, Expr, For, Load, Store, index, select
 from compiler.loop.walk import statements
 from compiler.lower.contraction import contraction
 from symgraph.dimension import Dim, Extent, evaluate, names_of
@@ -25,7 +25,8 @@ class Product:
     """A compiled C = A @ B (with A or B stored transposed), callable at any size of its named dimensions."""
 
     def __init__(
-        self, m, n, k, *, layout="nn", dtype: DType = float32, batch=(), shared_right=False, target=HOST, extra=()
+        self, m, n, k, *, layout="nn", dtype: DType = float32, batch=(), shared_right=False, target=HOST,
+        extra=(),
     ) -> None:
         self.m, self.n, self.k, self.layout = extent(m), extent(n), extent(k), layout
         self.batch = tuple(extent(b) for b in batch)
@@ -57,13 +58,14 @@ class Product:
     def shape(self, buffer: Buffer, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(evaluate(e, sizes) for e in buffer.shape)
 
-    def __call__(self, sizes: Mapping[str, int], **arrays: np.ndarray) -> None:
+    def __call__(self, sizes: Mapping[str, int], one_by_one: bool = False, **arrays: np.ndarray) -> None:
         for step, native in zip(self.steps, self.native, strict=True):
             for scratch in step.scratch:
                 # Garbage in scratch must not reach results.
                 arrays.setdefault(scratch.name, np.full(self.shape(scratch, sizes), 77, scratch.dtype))
             chosen = [arrays[buffer.name] for buffer in native.kernel.buffers]
-            native(*chosen, extents={name: sizes[name] for name in native.kernel.extents})
+            extents = {name: sizes[name] for name in native.kernel.extents}
+            native(*chosen, extents=extents, one_by_one=one_by_one)
 
     def check(self, sizes: Mapping[str, int], seed: int = 0) -> None:
         generator = np.random.default_rng(seed)
@@ -131,6 +133,21 @@ def test_k_in_several_blocks(layout, dtype):
         product.check({"m": 150, "k": k})
 
 
+@pytest.mark.parametrize("m,n,layout", [
+    (1, "n", "nn"), (1, "n", "nt"), (3, "n", "nt"), ("m", 1, "nn"), ("m", 1, "tn"), ("m", 1, "nt"), (10, 10, "nt"),
+])
+@pytest.mark.parametrize("dtype", [float32, float64, int64])
+def test_few_rows_or_columns(m, n, layout, dtype):
+    product = Product(m, n, "k", layout=layout, dtype=dtype, batch=(2,))
+    for size, k in ((0, 3), (1, 0), (1, 1), (5, 17), (33, 64), (300, 31), (2100, 9), (4, 700)):
+        product.check({"m": size, "n": size, "k": k})
+
+
+def test_deep_transposed_left_operand_is_packed():
+    Product("m", 300, "k", layout="tn").check({"m": 77, "k": 600})
+    Product(140, 270, 1100, layout="tn").check({})
+
+
 def test_many_tasks():
     product = Product("m", "n", 300)
     product.check({"m": 400, "n": 700})
@@ -168,7 +185,8 @@ class Fused(Product):
     """relu(A @ B + bias) and, beside it, the sum over all m of it by column."""
 
     def __init__(self, m, n, k):
-        self.bias, self.doubled = Buffer("bias", float32, (extent(n),)), Buffer("doubled", float32, (extent(m), extent(n)))
+        self.bias = Buffer("bias", float32, (extent(n),))
+        self.doubled = Buffer("doubled", float32, (extent(m), extent(n)))
         super().__init__(m, n, k, extra=(self.bias, self.doubled))
 
     def epilogue(self, b, m, n, value):
@@ -217,8 +235,6 @@ class Window(Product):
 
     def left(self, b, m, k):
         m_extent = self.a.shape[0]
-        from compiler.loop.grammar import index
-
         place = m + k
         inside = place < index(m_extent)
         return select(inside, Load(self.a, (select(inside, place, 0), k % 1)), 0.0)
@@ -245,13 +261,10 @@ def test_kernels_are_deterministic_and_only_the_outermost_loop_is_parallel():
 
 def test_results_do_not_depend_on_how_tasks_are_split():
     product = Product(300, 200, 100)
+    assert product.native[-1].tasks() > 1
     generator = np.random.default_rng(3)
     a, b = generator.random((300, 100), np.float32), generator.random((100, 200), np.float32)
     whole, pieces = np.zeros((300, 200), np.float32), np.zeros((300, 200), np.float32)
     product({}, a=a, b=b, c=whole)
-    native = product.native[-1]
-    tasks = native.tasks()
-    assert tasks > 1
-    for task in reversed(range(tasks)):
-        native.function(a.ctypes.data, b.ctypes.data, pieces.ctypes.data, task, task + 1)
+    product({}, one_by_one=True, a=a, b=b, c=pieces)
     np.testing.assert_array_equal(whole, pieces)

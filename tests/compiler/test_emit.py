@@ -221,7 +221,8 @@ def test_bool_memory():
 def reduction(dtype=float32, reducer="add") -> Kernel:
     """o[0] = reducer over x, and what o[0] held."""
     x, o = buffer("x", dtype), buffer("o", dtype, 1)
-    return Kernel("total", (x, o), ("n",), (loop("i", N, Accumulate(o, (index(0),), Load(x, (i,)), reducer)),))
+    total = Accumulate(o, (index(0),), Load(x, (i,)), reducer)
+    return Kernel("total", (x, o), ("n",), (loop("i", N, total),))
 
 
 @pytest.mark.parametrize("dtype", [float32, float64, int32, int64])
@@ -371,6 +372,25 @@ def test_streaming_stores_at_any_alignment(offset):
     Native(kernel)(a, out, extents={"n": 1000})
     np.testing.assert_array_equal(out, a * 2)
     assert not memory[offset + 1000:].any()
+
+
+@pytest.mark.parametrize("dtype", [float32, float64, int32])
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.cpu)
+def test_transposition_is_turned_in_registers(dtype, target):
+    """o[i, j] = x[j, i] + i over blocks of L by L: no scattered store where whole blocks remain."""
+    lanes = target.lanes(dtype)
+    x, o = buffer("x", dtype, M, N), buffer("o", dtype, N, M)
+    place = index(M) // lanes * lanes
+    value = Load(x, (Index("b") + j, Index("a") + i)) + Cast(Index("a") + i, dtype)
+    turn = loop("j", lanes, Store(o, (Index("a") + i, Index("b") + j), value), mode="unroll")
+    across = loop("b", place, loop("i", lanes, turn), mode="serial", step=lanes)
+    nest = loop("a", N, across, mode="serial", step=lanes)
+    kernel = Kernel("turn", (x, o), ("n", "m"), (nest,))
+    assert "scatter" not in module_text(kernel, target)[0] or lanes < 4
+    a = (np.random.default_rng(16).random((3 * lanes, 2 * lanes)) * 99).astype(dtype)
+    out = np.zeros((2 * lanes, 3 * lanes), dtype)
+    Native(kernel, target)(a, out, extents={"n": 2 * lanes, "m": 3 * lanes})
+    np.testing.assert_array_equal(out, a.T + np.arange(2 * lanes, dtype=dtype)[:, None])
 
 
 def test_tails_do_not_touch_what_lies_behind():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import isqrt
 from statistics import median_low
 
-from symgraph.viz.layout.sheet import BACKWARD, FORWARD, Arc, Sheet
+from symgraph.viz.layout.sheet import BACKWARD, FORWARD, UPDATE, Arc, Sheet
 
 SWEEPS = 6
 NARROWEST = 10  # items a row may always hold
@@ -95,10 +95,11 @@ class _Rows:
         self.load[lane, row] = self.load.get((lane, row), 0) + 1
 
     def lower(self, order: Iterable[int]) -> None:
-        """Let the forward lane hang as low as it may, so that it can be drawn up beside the backward one."""
+        """Let everything hang as low as it may: then nothing keeps the forward lane from standing beside the
+        backward one, which is longer."""
         last = max(self.row)
         for item in order:
-            if self.lanes[item] == FORWARD:
+            if self.lanes[item] != UPDATE:
                 self._move(item, min((self.row[w] - gap for w, gap in self.graph.below[item]), default=last))
 
     def balance(self, order: Iterable[int]) -> None:

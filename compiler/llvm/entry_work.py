@@ -1,0 +1,107 @@
+"""How much a launch of a kernel will do, as IR: whether sharing it among threads is worth it.
+
+The number of scalar operations, by counting the nodes of every statement and multiplying by the trips of
+the loops around it. Inside a loop its index counts as its start, so of tiled loops the first, full tile
+stands for all. An estimate: it decides where a loop runs, never what it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from compiler.llvm.runtime_text import Writer
+from compiler.loop.grammar import Binary, Cast, Const, Expr, For, If, Index, Kernel, Statement
+from compiler.loop.walk import expressions, postorder
+
+# Waking a sleeping worker took 25 us, a worker that is awake 1 us. This many operations take 4 us (the
+# multiply-adds of a contraction) to 20 us (elementwise over memory) on one core.
+LEAST_SHARED = 300_000
+
+# A constant, or the name of a double.
+Number = float | str
+OPERATIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+
+
+def emit_is_worth_sharing(writer: Writer, kernel: Kernel, extents: Sequence[str]) -> str:
+    """The i1 that is true where a launch with these extents (int64 operands) does enough."""
+    names = dict(zip(kernel.extents, extents, strict=True))
+    work = _Estimate(writer, names).statements(kernel.body, {})
+    if isinstance(work, str):
+        return writer.value(f"fcmp oge double {work}, {LEAST_SHARED}.0")
+    return "true" if work >= LEAST_SHARED else "false"
+
+
+class _Estimate:
+    def __init__(self, writer: Writer, extents: Mapping[str, str]):
+        self._writer = writer
+        self._extents = extents
+        self._known: dict[tuple[str, Number, Number], str] = {}
+
+    def statements(self, body: Sequence[Statement], starts: Mapping[str, Number]) -> Number:
+        total: Number = 0.0
+        for statement in body:
+            own = float(sum(1 for _ in postorder(expressions(statement))))
+            if isinstance(statement, For):
+                total = self._combine("add", total, self._loop(statement, starts))
+            elif isinstance(statement, If):
+                total = self._combine("add", total, self.statements(statement.body, starts))
+            else:
+                total = self._combine("add", total, own)
+        return total
+
+    def _loop(self, loop: For, starts: Mapping[str, Number]) -> Number:
+        start, stop = self._value(loop.start, starts), self._value(loop.stop, starts)
+        distance = self._combine("maximum", self._combine("sub", stop, start), 0.0)
+        trips = self._combine("div", distance, float(loop.step))
+        return self._combine("mul", trips, self.statements(loop.body, {**starts, loop.index: start}))
+
+    def _value(self, expr: Expr, starts: Mapping[str, Number]) -> Number:
+        """A bound; what depends on more than sizes and loop indices counts as 0."""
+        values: dict[int, Number] = {}
+        for part in postorder([expr]):
+            if isinstance(part, Const):
+                values[id(part)] = float(part.value)
+            elif isinstance(part, Index):
+                values[id(part)] = starts[part.name] if part.name in starts else self._extent(part.name)
+            elif isinstance(part, Cast):
+                values[id(part)] = values[id(part.x)]
+            elif isinstance(part, Binary):
+                values[id(part)] = self._combine(part.op, values[id(part.x)], values[id(part.y)])
+            else:
+                values[id(part)] = 0.0
+        return values[id(expr)]
+
+    def _extent(self, name: str) -> Number:
+        operand = self._extents.get(name, "0")
+        if not operand.startswith("%"):
+            return float(operand)
+        return self._once("extent", operand, 0.0, f"sitofp i64 {operand} to double")
+
+    def _combine(self, op: str, x: Number, y: Number) -> Number:
+        if isinstance(x, float) and isinstance(y, float):
+            return _fold(op, x, y)
+        if (op, y) == ("add", 0.0) or (op in ("mul", "div") and y == 1.0):
+            return x
+        if (op, x) == ("add", 0.0) or (op, x) == ("mul", 1.0):
+            return y
+        left, right = (f"{n:.17e}" if isinstance(n, float) else n for n in (x, y))
+        if op in OPERATIONS:
+            return self._once(op, x, y, f"{OPERATIONS[op]} double {left}, {right}")
+        if op in ("maximum", "minimum"):
+            comparison = "ogt" if op == "maximum" else "olt"
+            first = self._writer.value(f"fcmp {comparison} double {left}, {right}")
+            return self._once(op, x, y, f"select i1 {first}, double {left}, double {right}")
+        return 0.0
+
+    def _once(self, op: str, x: Number, y: Number, text: str) -> str:
+        key = (op, x, y)
+        if key not in self._known:
+            self._known[key] = self._writer.value(text)
+        return self._known[key]
+
+
+def _fold(op: str, x: float, y: float) -> float:
+    if op == "div":
+        return x / y if y else 0.0
+    results = {"add": x + y, "sub": x - y, "mul": x * y, "maximum": max(x, y), "minimum": min(x, y)}
+    return results.get(op, 0.0)
