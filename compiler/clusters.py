@@ -47,6 +47,13 @@ class Cluster:
         kinds = (Kind.CONTRACTION, Kind.SCATTER)
         return next(n for n in self.nodes if n.op.kind in kinds)
 
+    def covers(self, node: Node) -> bool:
+        """Whether the node has a value at every element of the domain (a reduction has not)."""
+        along = self.labels[node]
+        return node.op.kind is not Kind.REDUCTION and all(
+            extent == 1 or axis in along for axis, extent in enumerate(self.domain)
+        )
+
     def title(self) -> str:
         """What it does, for reports and pictures: the user's words where composites were expanded."""
         words: dict[str, None] = {}

@@ -157,13 +157,14 @@ class State(Tensor):
     In the eager world a tensor, in the static world a source of the graph.
     """
 
-    __slots__ = ("_node", "name")
+    __slots__ = ("_node", "location", "name")
 
     def __init__(self, name: str, array: Any, requires_grad: bool = False):
         super().__init__(aligned_copy(as_array(array)), requires_grad)
         self.name = name
         self.tracked = True
         self._node: Node | None = None
+        self.location = location.here()
         if requires_grad and self.data.dtype not in FLOATS:
             raise GradientError(f"{name}: only float tensors can require a gradient, not {self.data.dtype}")
 
@@ -178,7 +179,7 @@ class State(Tensor):
 
     def leaf_node(self) -> Node:
         if self._node is None:
-            self._node = state_node(self.name, self)
+            self._node = state_node(self.name, self, self.location)
         return self._node
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -38,7 +38,7 @@ class Symbol(Value):
         try:
             result = op.infer(*(n.type for n in nodes), **attrs)
         except SymgraphError as error:
-            raise located(error, nodes) from None
+            raise placed(error, operands) from None
         return Symbol(make_node(op, nodes, attrs, result))
 
     @classmethod
@@ -97,13 +97,30 @@ def node_of(value: Any) -> Node:
     return value.node if isinstance(value, Symbol) else value.as_node()
 
 
-def located(error: SymgraphError, nodes: tuple[Node, ...]) -> SymgraphError:
-    """The error with the user's line, and the lines where the operands were made."""
-    lines = [str(error), f"  at {location.here().quote()}"]
-    for node in dict.fromkeys(nodes):
-        if node.location != location.here():
+def placed(error: SymgraphError, operands: Iterable[Any] = ()) -> SymgraphError:
+    """The error with the user's line, and the lines where the operands were made; once."""
+    if "\n  at " in str(error):
+        return error
+    here = location.here()
+    lines = [str(error), f"  at {here.quote()}"]
+    for operand in _values(operands):
+        node = operand.leaf_node() if hasattr(operand, "leaf_node") else node_of(operand)
+        made_here = node.location in (here, location.UNKNOWN)
+        if not made_here and node.op is not CONSTANT and len(lines) < MOST_LINES:
             lines.append(f"  {node.name} ({node.type}) was made at {node.location.quote()}")
-    return type(error)("\n".join(lines))
+    return type(error)("\n".join(dict.fromkeys(lines)))
+
+
+MOST_LINES = 6
+
+
+def _values(operands: Iterable[Any]) -> Iterator[Any]:
+    """Symbols and states among operands, and in lists of them."""
+    for operand in operands:
+        if isinstance(operand, list | tuple):
+            yield from _values(operand)
+        elif isinstance(operand, Symbol) or (isinstance(operand, Value) and hasattr(operand, "name")):
+            yield operand
 
 
 INPUT = Op("input", Kind.SOURCE, infer=lambda *, name, type, serial: type)
@@ -120,7 +137,10 @@ def input(name: str, shape: Any, dtype: Any = float32) -> Symbol:
     """
     if not isinstance(name, str) or not name:
         raise TypeError(f"an input's name is a non-empty string, not {name!r}")
-    kind = TensorType(as_shape(shape), as_dtype(dtype))
+    try:
+        kind = TensorType(as_shape(shape), as_dtype(dtype))
+    except SymgraphError as error:
+        raise placed(type(error)(f"input {name!r}: {error}")) from None
     return Symbol(make_node(INPUT, (), {"name": name, "type": kind, "serial": next(_serial)}, kind))
 
 
@@ -131,5 +151,6 @@ def constant_node(array: np.ndarray) -> Node:
     return make_node(CONSTANT, (), {"value": frozen}, kind)
 
 
-def state_node(name: str, state: Any) -> Node:
-    return make_node(STATE, (), {"name": name, "state": state}, state.type)
+def state_node(name: str, state: Any, made_at: location.Location) -> Node:
+    with location.standing_at(made_at):
+        return make_node(STATE, (), {"name": name, "state": state}, state.type)

@@ -38,7 +38,8 @@ def load(
     `weights` are used in place: C-contiguous, of the declared types; the function keeps them alive.
     `threads` as in `thread_count`. A program that updates weights runs under `lock` (its own by default):
     give functions that update the same weights the same one. `fallback` is the same function in numpy, for
-    calls with an empty dimension, which native code refuses, and to explain a wrong index. Raises CompileError, BackendUnavailable.
+    calls with an empty dimension, which native code refuses, and to explain a wrong index.
+    Raises CompileError, BackendUnavailable.
     """
     count = thread_count(threads)
     _check_weights(program, weights)

@@ -10,6 +10,7 @@ single stores. It holds wherever the place is linear in both, with step 1 in `j`
 
 from __future__ import annotations
 
+from compiler.llvm.emit_arithmetic import binary
 from compiler.llvm.emit_expression import Expressions
 from compiler.llvm.emit_text import Writer
 from compiler.llvm.emit_value import Value, as_vector, integer, type_text
@@ -32,17 +33,32 @@ def turned_block(evaluator: Expressions, loop: For, first: int, vector_index: tu
         return False
     mark = len(writer.lines)
     down = _flat(evaluator, store, {loop.index: integer(first)})
-    base = Value(int64, vector_index[1].scalar)
-    across = _flat(evaluator, store, {loop.index: Value(int64, str(first), 1), vector_index[0]: base})
-    if down.vector or across.vector or abs(down.step) <= 1 or across.step != 1:
+    starts = _starts(evaluator, store, (loop.index, first), vector_index, down)
+    if not starts:
         del writer.lines[mark:]
         return False
     rows = [_row(evaluator, store, loop.index, first + number) for number in range(writer.lanes)]
     view = Buffer(store.buffer.name, store.buffer.dtype, (0,))
     for lane, text in enumerate(transposed(writer, rows, type_text(store.buffer.dtype, writer.lanes))):
-        start = writer.op(f"add i64 {across.scalar}, {lane * down.step}")
-        evaluator.memory.store(view, [Value(int64, start, 1)], Value(store.buffer.dtype, vector=text))
+        evaluator.memory.store(view, [starts[lane]], Value(store.buffer.dtype, vector=text))
     return True
+
+
+def _starts(
+    evaluator: Expressions, store: Store, unrolled: tuple[str, int], vector_index: tuple[str, Value], down: Value
+) -> list[Value]:
+    """Where each lane's vector begins; empty where the place is not of the form that can be turned."""
+    writer, (name, index) = evaluator.writer, vector_index
+    along = {unrolled[0]: Value(int64, str(unrolled[1]), 1)}
+    first = _flat(evaluator, store, along | {name: Value(int64, index.scalar)})
+    if first.vector or first.step != 1 or not down.vector and abs(down.step) <= 1:
+        return []
+    if not down.vector:
+        steps = (integer(lane * down.step) for lane in range(writer.lanes))
+        return [binary(writer, "add", first, step) for step in steps]
+    base = Value(int64, index.scalar)
+    lanes = (binary(writer, "add", base, integer(lane * index.step)) for lane in range(writer.lanes))
+    return [_flat(evaluator, store, along | {name: lane}) for lane in lanes]
 
 
 def _depends_on_indices_only(evaluator: Expressions, store: Store, *indices: str) -> bool:

@@ -46,7 +46,7 @@ def emit_kernels(
     for number, kernel in enumerate(kernels):
         symbol = f"{interface.name}_{number}_{c_identifier(kernel.name)}"
         code = emit_kernel(expand_math(replace(kernel, name=symbol)), target)
-        native.append(NativeKernel(symbol, code.parallel))
+        native.append(NativeKernel(symbol, code.parallel, kernel))
         texts.append(code.text)
         declarations += code.declarations
     return native, order, texts, declarations

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from compiler.abi import WORKSPACE_ALIGNMENT, Code, parameter_names
 from compiler.llvm.entry_extents import Layout, Sizes, check_arguments, dim_values, emit_layout
+from compiler.llvm.entry_work import emit_is_worth_sharing
 from compiler.llvm.runtime_text import Writer, size_type
+from compiler.loop.grammar import Kernel
 from compiler.program import Launch, Place, Program
 
 CONTEXT_THREADS = 0
@@ -23,6 +25,7 @@ class NativeKernel:
 
     symbol: str
     parallel: bool
+    kernel: Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +199,14 @@ class _Launches:
     def __init__(self, interface: Interface, writer: Writer, layout: Layout):
         self._interface = interface
         self._writer = writer
-        self._places: dict[Place, str] = {}
         self._layout = layout
         self._packed = "null"
         packs = [len(_argument_types(launch)) for launch in interface.program.launches]
         if interface.external:
             self._threads = writer.field("%context", CONTEXT_THREADS, "i64")
             self._parallel = writer.field("%context", CONTEXT_PARALLEL, "ptr")
+            pool = writer.value(f"icmp ne ptr {self._parallel}, null")
+            self._shares = writer.all_of([pool, writer.value(f"icmp sgt i64 {self._threads}, 1")])
             # One array for all launches: they run one after another.
             self._packed = writer.value(f"alloca [{max(packs, default=0)} x i64], align 8")
 
@@ -216,10 +220,14 @@ class _Launches:
         sizes = ", ".join(f"i64 {value}" for value in extents)
         tasks = writer.value(f"call i64 @{kernel.symbol}_tasks({sizes})")
         serial = f"call void @{kernel.symbol}({', '.join([*typed, 'i64 0', f'i64 {tasks}'])})"
-        if not self._interface.external:
+        worth = "false"
+        if self._interface.external:
+            worth = emit_is_worth_sharing(writer, kernel.kernel, extents)
+        if worth == "false":
             writer.line(serial)
             return
-        self._split(kernel, typed, tasks, serial)
+        several = writer.value(f"icmp sgt i64 {tasks}, 1")
+        self._split(kernel, typed, tasks, serial, writer.all_of([self._shares, worth, several]))
 
     def check(self, place: Place) -> None:
         """Leave with a code if the flag is set."""
@@ -227,13 +235,13 @@ class _Launches:
         wrong = self._writer.value(f"icmp ne i32 {flag}, 0")
         _fail_if(self._writer, wrong, Code.INDEX_OUT_OF_RANGE)
 
-    def _split(self, kernel: NativeKernel, typed: Sequence[str], tasks: str, serial: str) -> None:
-        """The pool where there are several tasks and threads, else the caller alone."""
+    def _split(
+        self, kernel: NativeKernel, typed: Sequence[str], tasks: str, serial: str, condition: str
+    ) -> None:
+        """The pool where the condition holds, else the caller alone."""
         writer = self._writer
-        several = [f"icmp sgt i64 {tasks}, 1", f"icmp sgt i64 {self._threads}, 1"]
-        several.append(f"icmp ne ptr {self._parallel}, null")
         split, alone, done = writer.label("split"), writer.label("alone"), writer.label("done")
-        writer.branch(writer.all_of([writer.value(test) for test in several]), split, alone)
+        writer.branch(condition, split, alone)
         writer.block(split)
         for i, argument in enumerate(typed):
             place = writer.value(f"getelementptr i8, ptr {self._packed}, i64 {8 * i}")

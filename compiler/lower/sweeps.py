@@ -46,7 +46,7 @@ class Sweeps:
 def plan_sweeps(cluster: Cluster, crossing: frozenset[Node]) -> Sweeps:
     """Assign every node to the sweep that computes it. `crossing` reductions end outside the rows."""
     level = _levels(cluster)
-    full = {n for n in cluster.nodes if is_full(cluster, n)}
+    full = {n for n in cluster.nodes if cluster.covers(n)}
     last = max((level[n] for n in cluster.nodes if n in full), default=-1)
     last = max([last, *(level[r] - 1 for r in cluster.reductions)])
     spilled = _spilled(cluster, level, full)
@@ -55,15 +55,6 @@ def plan_sweeps(cluster: Cluster, crossing: frozenset[Node]) -> Sweeps:
     sweeps = tuple(_sweep(cluster, number, level, full, kept, own) for number in range(last + 1))
     final = tuple(n for n in own if level[n] > last)
     return Sweeps(sweeps, final, spilled, level)
-
-
-def is_full(cluster: Cluster, node: Node) -> bool:
-    """Whether the node has a value at every element of the domain (a reduction has not)."""
-    return node.op.kind is not Kind.REDUCTION and node.type.shape == cluster.domain and _spans(cluster, node)
-
-
-def _spans(cluster: Cluster, node: Node) -> bool:
-    return len(cluster.labels[node]) == len(cluster.domain)
 
 
 def _levels(cluster: Cluster) -> dict[Node, int]:

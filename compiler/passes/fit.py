@@ -110,7 +110,7 @@ class Fitter:
     def _statistics_behind(self, cluster: Cluster, node: Node) -> Node | None:
         """A reduction of the cluster that a row's value was made from."""
         while node.op.kind is not Kind.REDUCTION:
-            if len(cluster.labels[node]) == len(cluster.domain) and node.type.shape == cluster.domain:
+            if cluster.covers(node):
                 return None
             inside = [r.source for r in operands_of(node) if r.source in cluster.labels]
             if not inside:

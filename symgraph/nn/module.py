@@ -10,6 +10,7 @@ import numpy as np
 from symgraph.eager import Parameter, State
 from symgraph.errors import StateError, SymgraphError
 from symgraph.ops.function import placed
+from symgraph.random import Generator
 
 UNNAMED = "parameter"  # the name of a Parameter made without one
 
@@ -136,6 +137,28 @@ class Module:
             own[key].assign(array)
         return LoadResult(missing, unexpected)
 
+    def random_state(self) -> dict[str, np.ndarray]:
+        """Where the random numbers of its modules stand (PyTorch's state dict has no place for that)."""
+        return {key: state.numpy() for key, state in self._random_entries()}
+
+    def load_random_state(self, state: Mapping[str, Any]) -> None:
+        """Go on drawing from where `random_state` was taken. Raises StateError; then nothing was assigned."""
+        own = dict(self._random_entries())
+        if set(own) != set(state):
+            raise StateError(f"load_random_state: expected {sorted(own)}, got {sorted(state)}")
+        arrays = {key: np.asarray(value) for key, value in state.items()}
+        if problems := _mismatches(own, arrays):
+            raise StateError("load_random_state: nothing was loaded\n  " + "\n  ".join(problems))
+        for key, array in arrays.items():
+            own[key].assign(array)
+
+    def _random_entries(self) -> Iterator[tuple[str, State]]:
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Generator):
+                    yield _join(path, f"{name}.key"), value.key
+                    yield _join(path, f"{name}.counter"), value.counter
+
     # --- training and inference -----------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
@@ -188,9 +211,19 @@ def _put_below(child: Module, name: str) -> None:
         if module.path != path:
             continue  # shared with another module, where it has its name from
         object.__setattr__(module, "path", _join(name, path) if path else name)
-        for attribute, value in vars(module).items():
-            if isinstance(value, State) and value.name == _join(path, attribute):
-                value.name = _join(module.path, attribute)
+        for attribute, state in _named_states(module):
+            if state.name == _join(path, attribute):
+                state.name = _join(module.path, attribute)
+
+
+def _named_states(module: Module) -> Iterator[tuple[str, State]]:
+    """What a module holds itself: its states by attribute, and those of its generators by their own names."""
+    for attribute, value in vars(module).items():
+        if isinstance(value, State):
+            yield attribute, value
+        elif isinstance(value, Generator):
+            yield "rng_key", value.key
+            yield "rng_counter", value.counter
 
 
 def _mismatches(own: Mapping[str, State], arrays: Mapping[str, np.ndarray]) -> list[str]:

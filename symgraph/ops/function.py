@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from symgraph import location
 from symgraph.errors import DTypeError, SymgraphError
 from symgraph.op import Op
+from symgraph.symbol import placed
 from symgraph.types import DTYPES, FLOATS, INTEGERS, DType, bool_
 from symgraph.value import Value, as_array, world_of
 
@@ -33,7 +33,7 @@ class Function:
         try:
             return self._call(*operands, **attrs)
         except SymgraphError as error:
-            raise placed(error) from None
+            raise placed(error, operands) from None
 
     def vjp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         self.op.vjp = rule
@@ -41,13 +41,6 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<sg.{self.op.name}>"
-
-
-def placed(error: SymgraphError) -> SymgraphError:
-    """The error with the user's line, once."""
-    if "\n  at " in str(error):
-        return error
-    return type(error)(f"{error}\n  at {location.here().quote()}")
 
 
 def require(name: str, dtype: DType, accepted: tuple[DType, ...]) -> None:

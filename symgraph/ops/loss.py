@@ -13,6 +13,7 @@ from symgraph.ops.gather import within
 from symgraph.ops.layout import normal_axis
 from symgraph.ops.normalize import logsumexp, softmax
 from symgraph.ops.reduce import back, iota, mean, sum_
+from symgraph.symbol import placed
 from symgraph.types import FLOATS, INTEGERS, TensorType, int64
 from symgraph.value import Value
 
@@ -70,7 +71,8 @@ def _same_shape(name: str, prediction: Any, target: Any) -> None:
     shapes = [lift_like(v, (prediction, target)).shape for v in (prediction, target)]
     if shapes[0] != shapes[1]:
         # Broadcasting (n, 1) against (n,) to (n, n) here is a classic silent bug.
-        raise ShapeError(f"{name}: prediction {list(shapes[0])} and target {list(shapes[1])} differ in shape")
+        sides = f"prediction {list(shapes[0])} and target {list(shapes[1])}"
+        raise placed(ShapeError(f"{name}: {sides} differ in shape"), (prediction, target))
 
 
 def mse(prediction: Any, target: Any, reduction: str = "mean") -> Value:

@@ -133,9 +133,10 @@ def test_k_in_several_blocks(layout, dtype):
         product.check({"m": 150, "k": k})
 
 
-@pytest.mark.parametrize("m,n,layout", [
-    (1, "n", "nn"), (1, "n", "nt"), (3, "n", "nt"), ("m", 1, "nn"), ("m", 1, "tn"), ("m", 1, "nt"), (10, 10, "nt"),
-])
+FEW = [(1, "n", "nn"), (1, "n", "nt"), (3, "n", "nt"), (10, 10, "nt"), *(("m", 1, x) for x in ("nn", "tn", "nt"))]
+
+
+@pytest.mark.parametrize("m,n,layout", FEW)
 @pytest.mark.parametrize("dtype", [float32, float64, int64])
 def test_few_rows_or_columns(m, n, layout, dtype):
     product = Product(m, n, "k", layout=layout, dtype=dtype, batch=(2,))

@@ -134,7 +134,7 @@ def rows_program() -> Program:
     return Program("square", inputs, outputs, (), ("batch",), (), (launch,))
 
 
-@pytest.mark.parametrize("batch", [0, 1, 2, 3, 5, 64, 4099])
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 64, 40_099])
 def test_results_do_not_depend_on_the_number_of_threads(batch):
     x = np.random.default_rng(batch).normal(size=(batch, 33)).astype(np.float32)
     for threads in (1, 2, 3, 8):

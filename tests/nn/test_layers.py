@@ -7,7 +7,7 @@ import pytest
 
 from symgraph import nn
 from symgraph.eager import no_grad, tensor
-from symgraph.errors import InputError, ShapeError
+from symgraph.errors import InputError, ShapeError, StateError
 from symgraph.graph import topological
 from symgraph.nn import init
 from symgraph.ops.phase import CARRY, PHASE
@@ -40,6 +40,28 @@ def test_dropout_draws_anew_at_each_call_and_repeats_from_a_seed():
     again = nn.Dropout(0.5)
     np.testing.assert_array_equal(again(x).numpy(), first)
     np.testing.assert_array_equal(again(x).numpy(), second)
+
+
+def test_dropout_goes_on_from_a_saved_random_state():
+    x = np.ones((10, 10), np.float32)
+    model = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.3)))
+    model(x)
+    state = model.random_state()
+    assert list(state) == [
+        "0.generator.key",
+        "0.generator.counter",
+        "1.0.generator.key",
+        "1.0.generator.counter",
+    ]
+    expected = model(x).numpy()
+    other = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.3)))
+    other.load_random_state(state)
+    np.testing.assert_array_equal(other(x).numpy(), expected)
+    with pytest.raises(StateError, match=r"expected \['0\.generator"):
+        other.load_random_state({})
+    with pytest.raises(StateError, match="expected int64"):
+        other.load_random_state({key: np.float32(value) for key, value in state.items()})
+    assert other[1][0].generator.counter.name == "1.0.rng_counter"
 
 
 def test_two_dropouts_draw_different_masks():

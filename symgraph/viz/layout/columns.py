@@ -25,7 +25,7 @@ def cut_into_blocks(sheet: Sheet, row: list[int]) -> Grid:
     if height <= TALLEST:
         return Grid(row, [0], count)
     blocks = min(max(1, round(sqrt(PROPORTION * height / width))), max(1, count // 4))
-    return Grid(row, _cuts(_crossing(sheet, row, count), heights, height / blocks, blocks), count)
+    return Grid(row, _cuts(_crossing(sheet, row, count), heights, blocks), count)
 
 
 def _crossing(sheet: Sheet, row: list[int], count: int) -> list[int]:
@@ -42,13 +42,19 @@ def _crossing(sheet: Sheet, row: list[int], count: int) -> list[int]:
     return crossing
 
 
-def _cuts(crossing: list[int], heights: list[float], target: float, blocks: int) -> list[int]:
+def _cuts(crossing: list[int], heights: list[float], blocks: int) -> list[int]:
     """First rows of the blocks: near equal heights, each cut moved a little to where it goes through least."""
-    starts, total, count = [0], 0.0, len(heights)
-    slack = max(1, ceil(0.12 * count / blocks))
-    for r in range(1, count):
-        total += heights[r - 1] + GAP
-        if len(starts) < blocks and total >= target * len(starts):
-            near = range(max(starts[-1] + 1, r - slack), min(count, r + slack + 1))
-            starts.append(min(near, key=lambda c: (crossing[c], abs(c - r)), default=r))
-    return sorted(set(starts))
+    count = len(heights)
+    below = [0.0] * (count + 1)  # the height from each row down
+    for r in reversed(range(count)):
+        below[r] = below[r + 1] + heights[r] + GAP
+    starts = [0]
+    slack = max(1, ceil(0.1 * count / blocks))
+    while len(starts) < blocks:
+        target = below[starts[-1]] * (1 - 1 / (blocks - len(starts) + 1))
+        ideal = next(r for r in range(starts[-1], count + 1) if below[r] <= target)
+        near = range(max(starts[-1] + 1, ideal - slack), min(count, ideal + slack + 1))
+        if not near:
+            break
+        starts.append(min(near, key=lambda c: (crossing[c], abs(c - ideal))))
+    return starts
