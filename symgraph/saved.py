@@ -13,17 +13,19 @@ from symgraph.structure import decode
 from symgraph.symbol import Symbol
 
 
-def load(path: str | os.PathLike[str], **options: Any) -> Any:
+def load(path: str | os.PathLike[str], verify: bool = True, **options: Any) -> Any:
     """A Function compiled again from its graph, a Graph, or a dict of arrays. Nothing in the file is run.
 
-    `options` are sg.function's `threads`, `name` and `check_numerics`. Raises CheckpointError for a
+    verify=False takes safetensors files of other tools too, as a dict of arrays. `options` are
+    sg.function's `threads`, `name` and `check_numerics`. Raises CheckpointError for a
     truncated, damaged or foreign file, OSError if there is none.
     """
-    if io.kind_of(path) != "function":
-        return io.load(path)
-    _, described, tensors = io.read_document(path)
+    kind, described, tensors = io.read_document(path, verify)
+    if kind != "function":
+        return io.value_of(path, kind, described, tensors)
     try:
-        graph = io.graph_from_json(described["graph"], tensors)
+        with io.naming(path):
+            graph = io.graph_from_json(described["graph"], tensors)
         leaves = iter([Symbol(node) for node in graph.outputs])
         outputs = decode(described["outputs"], leaves)
         training, name = bool(described["training"]), str(described["name"])
@@ -32,5 +34,3 @@ def load(path: str | os.PathLike[str], **options: Any) -> Any:
     updates = [(state.attrs["state"], Symbol(value)) for state, value in graph.updates]
     inputs = [Symbol(node) for node in graph.inputs]
     return function(inputs, outputs, updates, **{"training": training, "name": name, **options})
-
-

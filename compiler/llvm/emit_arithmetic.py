@@ -5,7 +5,7 @@ Strict IEEE: no fast-math flag is set here. Integers wrap; nothing traps and not
 
 from __future__ import annotations
 
-from compiler.llvm.emit_integer import divide, shift, truncated_index
+from compiler.llvm.emit_integer import divide, index_arithmetic, shift
 from compiler.llvm.emit_text import Writer
 from compiler.llvm.emit_value import (
     Value,
@@ -41,7 +41,7 @@ INTRINSICS = {"sqrt": "sqrt", "floor": "floor", "round": "roundeven", "abs": "fa
 def binary(writer: Writer, op: str, x: Value, y: Value, native_maximum: bool = False) -> Value:
     """`x op y`. `native_maximum`: the target has an instruction whose maximum propagates NaN."""
     if x.dtype == int64:
-        known = truncated_index(writer, op, x, y)
+        known = index_arithmetic(writer, op, x, y)
         if known is not None:
             return known
     if op == "mod" and x.dtype in FLOATS:

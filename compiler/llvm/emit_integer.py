@@ -18,25 +18,30 @@ FOLDS = {
 LIMIT = 2**63
 
 
-def truncated_index(writer: Writer, op: str, x: Value, y: Value) -> Value | None:
-    """int64 arithmetic that keeps `literal` and `step` known; None where neither can be."""
+def index_arithmetic(writer: Writer, op: str, x: Value, y: Value) -> Value | None:
+    """int64 arithmetic that keeps known numbers and steps known; None where it cannot."""
+    if x.vector or y.vector:
+        return None
     a, b = x.literal, y.literal
     if a is not None and b is not None and op in FOLDS:
-        folded = FOLDS[op](a, b)
-        return integer((folded + LIMIT) % (2 * LIMIT) - LIMIT)
-    if x.vector or y.vector or (x.step == 0 and y.step == 0 and a is None and b is None):
-        return None
+        return integer(_wrapped(FOLDS[op](a, b)))
     if op in ("add", "sub"):
-        step = x.step + y.step if op == "add" else x.step - y.step
-        if b == 0:
-            return Value(int64, x.scalar, step)
-        if a == 0 and op == "add":
-            return Value(int64, y.scalar, step)
-        return Value(int64, writer.op(f"{op} i64 {x.scalar}, {y.scalar}"), step)
+        return _sum(writer, op, x, y)
     if op == "mul" and (a is not None or b is not None):
-        factor, other = (a, y) if a is not None else (b or 0, x)
-        return _scaled(writer, other, factor or 0)
+        return _scaled(writer, x, b) if b is not None else _scaled(writer, y, a or 0)
     return None
+
+
+def _sum(writer: Writer, op: str, x: Value, y: Value) -> Value:
+    step = x.step + y.step if op == "add" else x.step - y.step
+    a, b = x.first, y.first
+    if a is not None and b is not None:
+        return Value(int64, str(_wrapped(FOLDS[op](a, b))), step)
+    if b == 0:
+        return Value(int64, x.scalar, step)
+    if a == 0 and op == "add":
+        return Value(int64, y.scalar, step)
+    return Value(int64, writer.op(f"{op} i64 {x.scalar}, {y.scalar}"), step)
 
 
 def _scaled(writer: Writer, value: Value, factor: int) -> Value:
@@ -44,7 +49,14 @@ def _scaled(writer: Writer, value: Value, factor: int) -> Value:
         return integer(0)
     if factor == 1:
         return value
-    return Value(int64, writer.op(f"mul i64 {value.scalar}, {factor}"), value.step * factor)
+    first, step = value.first, value.step * factor
+    if first is not None:
+        return Value(int64, str(_wrapped(first * factor)), step)
+    return Value(int64, writer.op(f"mul i64 {value.scalar}, {factor}"), step)
+
+
+def _wrapped(value: int) -> int:
+    return (value + LIMIT) % (2 * LIMIT) - LIMIT
 
 
 def divide(writer: Writer, op: str, dtype: DType, lanes: int, a: str, b: str) -> str:

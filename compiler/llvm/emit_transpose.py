@@ -45,13 +45,17 @@ def turned_block(evaluator: Expressions, loop: For, first: int, vector_index: tu
 
 
 def _starts(
-    evaluator: Expressions, store: Store, unrolled: tuple[str, int], vector_index: tuple[str, Value], down: Value
+    evaluator: Expressions,
+    store: Store,
+    unrolled: tuple[str, int],
+    vector_index: tuple[str, Value],
+    down: Value,
 ) -> list[Value]:
     """Where each lane's vector begins; empty where the place is not of the form that can be turned."""
     writer, (name, index) = evaluator.writer, vector_index
     along = {unrolled[0]: Value(int64, str(unrolled[1]), 1)}
     first = _flat(evaluator, store, along | {name: Value(int64, index.scalar)})
-    if first.vector or first.step != 1 or not down.vector and abs(down.step) <= 1:
+    if first.vector or first.step != 1 or (not down.vector and abs(down.step) <= 1):
         return []
     if not down.vector:
         steps = (integer(lane * down.step) for lane in range(writer.lanes))

@@ -30,11 +30,15 @@ class Value:
         return not self.vector and self.step == 0
 
     @property
+    def first(self) -> int | None:
+        """The number of lane 0 where it is an int64 known now."""
+        known = self.dtype == int64 and self.scalar and self.scalar[0] != "%"
+        return int(self.scalar) if known else None
+
+    @property
     def literal(self) -> int | None:
-        """Its value where it is an int64 known now."""
-        if self.dtype != int64 or not self.uniform:
-            return None
-        return int(self.scalar) if self.scalar.lstrip("-").isdigit() else None
+        """Its value where it is one int64 for all lanes, known now."""
+        return self.first if self.step == 0 else None
 
 
 def integer(value: int) -> Value:

@@ -5,6 +5,7 @@ Launches share one compiled kernel where their kernels are equal but for their n
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields, is_dataclass
 
 from compiler.loop.grammar import Accumulate, Buffer, Kernel, Store
@@ -15,19 +16,26 @@ from symgraph.dimension import Dim
 
 def distinct_kernels(program: Program) -> tuple[tuple[Kernel, ...], tuple[int, ...]]:
     """Each kernel that must be compiled, and for every launch the index of its kernel among them."""
+    different = {id(launch.kernel): launch.kernel for launch in program.launches}
+    outlines = Counter(map(_outline, different.values()))
     numbers: dict[object, int] = {}
-    known: dict[Kernel, int] = {}
+    known: dict[int, int] = {}
     kernels: list[Kernel] = []
-    order = []
-    for launch in program.launches:
-        if launch.kernel not in known:
-            key = _Canonical(launch.kernel).key
-            if key not in numbers:
-                numbers[key] = len(kernels)
-                kernels.append(launch.kernel)
-            known[launch.kernel] = numbers[key]
-        order.append(known[launch.kernel])
-    return tuple(kernels), tuple(order)
+    for kernel in different.values():
+        # The exact key costs as much as emitting the kernel; one that looks like no other needs none.
+        outline = _outline(kernel)
+        key = outline if outlines[outline] == 1 else _Canonical(kernel).key
+        if key not in numbers:
+            numbers[key] = len(kernels)
+            kernels.append(kernel)
+        known[id(kernel)] = numbers[key]
+    return tuple(kernels), tuple(known[id(launch.kernel)] for launch in program.launches)
+
+
+def _outline(kernel: Kernel) -> object:
+    """What equal kernels have in common and different ones rarely do; cheap."""
+    buffers = tuple((buffer.dtype.str, len(buffer.shape)) for buffer in kernel.buffers)
+    return len(kernel.extents), buffers, tuple(type(s).__name__ for s in statements(kernel.body))
 
 
 def updates_weights(program: Program) -> bool:

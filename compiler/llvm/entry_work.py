@@ -10,8 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from compiler.llvm.runtime_text import Writer
-from compiler.loop.grammar import Binary, Cast, Const, Expr, For, If, Index, Kernel, Statement
+from compiler.loop.grammar import (
+    Binary,
+    Cast,
+    Const,
+    Expr,
+    For,
+    If,
+    Index,
+    Kernel,
+    Let,
+    Local,
+    Statement,
+)
 from compiler.loop.walk import expressions, postorder
+from symgraph.types import int64
 
 # Waking a sleeping worker took 25 us, a worker that is awake 1 us. This many operations take 4 us (the
 # multiply-adds of a contraction) to 20 us (elementwise over memory) on one core.
@@ -37,32 +50,36 @@ class _Estimate:
         self._extents = extents
         self._known: dict[tuple[str, Number, Number], str] = {}
 
-    def statements(self, body: Sequence[Statement], starts: Mapping[str, Number]) -> Number:
+    def statements(self, body: Sequence[Statement], known: Mapping[str, Number]) -> Number:
+        """Operations of a body; `known` are the values of the loop indices and locals around it."""
+        names = dict(known)
         total: Number = 0.0
         for statement in body:
-            own = float(sum(1 for _ in postorder(expressions(statement))))
             if isinstance(statement, For):
-                total = self._combine("add", total, self._loop(statement, starts))
+                work = self._loop(statement, names)
             elif isinstance(statement, If):
-                total = self._combine("add", total, self.statements(statement.body, starts))
+                work = self.statements(statement.body, names)
             else:
-                total = self._combine("add", total, own)
+                work = float(sum(1 for _ in postorder(expressions(statement))))
+                if isinstance(statement, Let) and statement.value.dtype == int64:
+                    names[statement.name] = self._value(statement.value, names)
+            total = self._combine("add", total, work)
         return total
 
-    def _loop(self, loop: For, starts: Mapping[str, Number]) -> Number:
-        start, stop = self._value(loop.start, starts), self._value(loop.stop, starts)
+    def _loop(self, loop: For, known: Mapping[str, Number]) -> Number:
+        start, stop = self._value(loop.start, known), self._value(loop.stop, known)
         distance = self._combine("maximum", self._combine("sub", stop, start), 0.0)
         trips = self._combine("div", distance, float(loop.step))
-        return self._combine("mul", trips, self.statements(loop.body, {**starts, loop.index: start}))
+        return self._combine("mul", trips, self.statements(loop.body, {**known, loop.index: start}))
 
-    def _value(self, expr: Expr, starts: Mapping[str, Number]) -> Number:
+    def _value(self, expr: Expr, known: Mapping[str, Number]) -> Number:
         """A bound; what depends on more than sizes and loop indices counts as 0."""
         values: dict[int, Number] = {}
         for part in postorder([expr]):
             if isinstance(part, Const):
                 values[id(part)] = float(part.value)
-            elif isinstance(part, Index):
-                values[id(part)] = starts[part.name] if part.name in starts else self._extent(part.name)
+            elif isinstance(part, (Index, Local)):
+                values[id(part)] = known[part.name] if part.name in known else self._extent(part.name)
             elif isinstance(part, Cast):
                 values[id(part)] = values[id(part.x)]
             elif isinstance(part, Binary):
@@ -80,10 +97,12 @@ class _Estimate:
     def _combine(self, op: str, x: Number, y: Number) -> Number:
         if isinstance(x, float) and isinstance(y, float):
             return _fold(op, x, y)
-        if (op, y) == ("add", 0.0) or (op in ("mul", "div") and y == 1.0):
+        if (op, y) in (("add", 0.0), ("sub", 0.0), ("mul", 1.0), ("div", 1.0)):
             return x
-        if (op, x) == ("add", 0.0) or (op, x) == ("mul", 1.0):
+        if (op, x) in (("add", 0.0), ("mul", 1.0)):
             return y
+        if op == "mul" and 0.0 in (x, y):
+            return 0.0
         left, right = (f"{n:.17e}" if isinstance(n, float) else n for n in (x, y))
         if op in OPERATIONS:
             return self._once(op, x, y, f"{OPERATIONS[op]} double {left}, {right}")
@@ -103,5 +122,7 @@ class _Estimate:
 def _fold(op: str, x: float, y: float) -> float:
     if op == "div":
         return x / y if y else 0.0
+    if op == "mod":
+        return x % y if y else 0.0
     results = {"add": x + y, "sub": x - y, "mul": x * y, "maximum": max(x, y), "minimum": min(x, y)}
     return results.get(op, 0.0)

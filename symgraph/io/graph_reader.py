@@ -17,7 +17,7 @@ from symgraph.io.graph_writer import Json
 from symgraph.location import Location, standing_at
 from symgraph.op import REGISTRY, Kind
 from symgraph.symbol import CONSTANT, INPUT, STATE, input, make_node
-from symgraph.types import SHORT_NAMES, TensorType, as_shape
+from symgraph.types import SHORT_NAMES, TensorType, as_shape, int32
 
 CONTENTS = {CONSTANT: ("value", np.ndarray), STATE: ("state", State)}  # what these hold, where
 DTYPES = {name: dtype for dtype, name in SHORT_NAMES.items()}
@@ -44,7 +44,8 @@ class _Reader:
         name, array = described["name"], self.tensors[described["array"]]
         if not isinstance(name, str):
             raise CheckpointError(f"damaged graph: a state is named {name!r}")
-        return Parameter(array, name) if described["parameter"] else State(name, array)
+        with standing_at(self.locations[_index(described["at"], self.locations)]):
+            return Parameter(array, name) if described["parameter"] else State(name, array)
 
     def graph(self, described: Json) -> Graph:
         nodes: list[Node] = []
@@ -55,9 +56,12 @@ class _Reader:
             inputs=tuple(_chosen(nodes, described["inputs"])),
             outputs=tuple(_chosen(nodes, described["outputs"])),
             updates=tuple(_pair(_chosen(nodes, pair)) for pair in described["updates"]),
+            checks=tuple(_chosen(nodes, described["checks"])),
         )
         for state, value in graph.updates:
             check_update(state, value)
+        if any(node.type != TensorType((), int32) for node in graph.checks):
+            raise CheckpointError("damaged graph: a check that is no int32 scalar")
         if any(node.op is not INPUT for node in graph.inputs):
             raise CheckpointError("damaged graph: an input that is none")
         return graph

@@ -52,6 +52,7 @@ class _Writer:
             "inputs": [places[n] for n in graph.inputs],
             "outputs": [places[n] for n in graph.outputs],
             "updates": [[places[state], places[value]] for state, value in graph.updates],
+            "checks": [places[n] for n in graph.checks],
         }
 
     def node(self, node: Node, places: Mapping[Node, int]) -> dict[str, Json]:
@@ -60,8 +61,11 @@ class _Writer:
             described["inputs"] = [places[i] for i in node.inputs]
         if node.attrs:
             described["attrs"] = {key: self.attribute(value) for key, value in node.attrs.items()}
-        described["at"] = self.locations.setdefault(node.location, len(self.locations))
+        described["at"] = self.place(node.location)
         return described
+
+    def place(self, location: Location) -> int:
+        return self.locations.setdefault(location, len(self.locations))
 
     def attribute(self, value: Any) -> Json:
         """JSON's own kinds as themselves, all others as an object whose one key names the kind."""
@@ -90,7 +94,8 @@ class _Writer:
             self._state_places[id(state)] = len(self.states)
             learnt = isinstance(state, Parameter)
             key = self.array(state.numpy())
-            self.states.append({"name": state.name, "parameter": learnt, "array": key})
+            at = self.place(state.location)
+            self.states.append({"name": state.name, "parameter": learnt, "array": key, "at": at})
         return self._state_places[id(state)]
 
     def array(self, array: np.ndarray) -> str:

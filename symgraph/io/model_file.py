@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ FORMAT = 1  # raised when files change in a way that older readers would misread
 FORMAT_KEY = "symgraph.format"
 KIND_KEY = "symgraph.kind"
 CONTENT_KEY = "symgraph.content"
+FOREIGN = "arrays of another tool"
 
 
 def save(path: Path_, value: Any) -> None:
@@ -45,18 +47,19 @@ def load(path: Path_, verify: bool = True) -> Any:
     verify=False takes safetensors files of other tools too, as a dict of arrays. Raises CheckpointError for
     a truncated, damaged or foreign file, OSError if there is none.
     """
-    contents = read_file(path, verify)
-    if FORMAT_KEY not in contents.metadata and not verify:
-        return contents.tensors
-    kind, content = _document(path, contents)
-    if kind not in ("graph", "tree"):
-        raise CheckpointError(f"{Path(path)}: it holds a {kind}, expected a graph or arrays")
-    try:
+    return value_of(path, *read_document(path, verify))
+
+
+def value_of(path: Path_, kind: str, content: Json, tensors: dict[str, np.ndarray]) -> Any:
+    """The value that a document stands for. Raises CheckpointError with the path."""
+    if kind == FOREIGN:
+        return tensors
+    with naming(path):
         if kind == "graph":
-            return graph_from_json(content, contents.tensors)
-        return _tree_from_json(content, contents.tensors)
-    except CheckpointError as error:
-        raise CheckpointError(f"{Path(path)}: {error}") from error
+            return graph_from_json(content, tensors)
+        if kind == "tree":
+            return _tree_from_json(content, tensors)
+        raise CheckpointError(f"it holds a {kind}, expected a graph or arrays")
 
 
 def write_document(path: Path_, kind: str, content: Json, tensors: Mapping[str, np.ndarray]) -> None:
@@ -65,15 +68,24 @@ def write_document(path: Path_, kind: str, content: Json, tensors: Mapping[str, 
     write_file(path, tensors, {FORMAT_KEY: str(FORMAT), KIND_KEY: kind, CONTENT_KEY: text})
 
 
-def read_document(path: Path_) -> tuple[str, Json, dict[str, np.ndarray]]:
-    """(kind, JSON, arrays) of a file that `write_document` made. Raises CheckpointError."""
-    contents = read_file(path)
+def read_document(path: Path_, verify: bool = True) -> tuple[str, Json, dict[str, np.ndarray]]:
+    """(kind, JSON, arrays) of a file that `write_document` made. Raises CheckpointError.
+
+    With verify=False other tools' files are of the kind FOREIGN, without JSON.
+    """
+    contents = read_file(path, verify)
+    if FORMAT_KEY not in contents.metadata and not verify:
+        return FOREIGN, None, contents.tensors
     return (*_document(path, contents), contents.tensors)
 
 
-def kind_of(path: Path_) -> str:
-    """What a file of ours holds ("graph", "tree", "function"); "" for other tools' files."""
-    return read_file(path).metadata.get(KIND_KEY, "")
+@contextmanager
+def naming(path: Path_) -> Iterator[None]:
+    """CheckpointErrors from inside begin with the path."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{Path(path)}: {error}") from error
 
 
 def _document(path: Path_, contents: Contents) -> tuple[str, Json]:

@@ -133,7 +133,7 @@ def test_k_in_several_blocks(layout, dtype):
         product.check({"m": 150, "k": k})
 
 
-FEW = [(1, "n", "nn"), (1, "n", "nt"), (3, "n", "nt"), (10, 10, "nt"), *(("m", 1, x) for x in ("nn", "tn", "nt"))]
+FEW = [(1, "n", "nn"), (1, "n", "nt"), (3, "n", "nt"), (10, 10, "nt"), ("m", 1, "nn"), ("m", 1, "tn")]
 
 
 @pytest.mark.parametrize("m,n,layout", FEW)

@@ -12,17 +12,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native_programs import BATCH, argument, axes, input_place, nest, output_place
+from native_programs import BATCH, affine_kernel, argument, axes, input_place, nest, output_place
 
 from compiler.jit.load import load
 from compiler.jit.runtime import runtime, thread_count
 from compiler.llvm.engine import Library
+from compiler.llvm.entry_work import emit_is_worth_sharing
 from compiler.llvm.object import compile_module
 from compiler.llvm.runtime_pool import MOST_THREADS, has_pool
+from compiler.llvm.runtime_text import Writer
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Buffer, Kernel, Load, Store
+from compiler.loop.grammar import (
+    Buffer,
+    For,
+    Index,
+    Kernel,
+    Let,
+    Load,
+    Local,
+    Store,
+    binary,
+    constant,
+    index,
+)
 from compiler.program import Launch, Program
-from symgraph.types import float32
+from symgraph.types import float32, int64
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not has_pool(Target.host().triple), reason="the pool needs Linux")
@@ -139,6 +153,34 @@ def test_results_do_not_depend_on_the_number_of_threads(batch):
     x = np.random.default_rng(batch).normal(size=(batch, 33)).astype(np.float32)
     for threads in (1, 2, 3, 8):
         assert np.array_equal(load(rows_program(), threads=threads)(x), x * x)
+
+
+def shared_by(kernel: Kernel, extents: list[str]) -> str:
+    writer = Writer()
+    return emit_is_worth_sharing(writer, kernel, extents)
+
+
+def test_only_launches_with_enough_work_are_shared():
+    small, large = (affine_kernel("k", (rows, 64), 2.0, 1.0, "parallel") for rows in (100, 10_000))
+    assert shared_by(small, []) == "false" and shared_by(large, []) == "true"
+    named = affine_kernel("k", (BATCH, 64), 2.0, 1.0, "parallel")
+    assert shared_by(named, ["100"]) == "false" and shared_by(named, ["10000"]) == "true"
+    assert shared_by(named, ["%batch"]).startswith("%")
+
+
+def test_work_of_tiles_follows_locals_and_bounds():
+    """64 tasks of rows [128 t, min(128 t + 128, 8192)) by 64 columns, the bounds in locals."""
+    out = Buffer("out", float32, (8192, 64))
+    task, row, column = Index("t"), Index("r"), Index("c")
+    start, stop = Local("start", int64), Local("stop", int64)
+    inner = For("c", index(0), index(64), (Store(out, (row, column), constant(0.0, float32)),), mode="vector")
+    body = (
+        Let("start", task % 64 * 128), Let("stop", binary("minimum", start + 128, index(8192))),
+        For("r", start, stop, (inner,)),
+    )
+    for tasks, wanted in ((64, "true"), (2, "false")):
+        kernel = Kernel("tiles", (out,), (), (For("t", index(0), index(tasks), body, mode="parallel"),))
+        assert shared_by(kernel, []) == wanted
 
 
 def test_thread_count(monkeypatch):

@@ -179,6 +179,7 @@ def small_graph() -> Graph:
         (lambda g: g["nodes"][-1].update(at=99), "number 99"),
         (lambda g: g.update(outputs=[99]), "number 99"),
         (lambda g: g.update(inputs=[1]), "an input that is none"),
+        (lambda g: g.update(checks=[1]), "no int32 scalar"),
         (lambda g: g.update(updates=[[0, 0]]), "only a parameter or a state"),
         (lambda g: g.update(updates=[[0]]), "damaged"),
         (lambda g: g.update(states=[]), "number 0 of 0"),

@@ -85,6 +85,28 @@ def test_a_model_and_its_optimizer(tmp_path):
         assert all(same(value, state[key]) for key, value in left.state_dict().items())
 
 
+def test_training_resumes_bit_for_bit(tmp_path):
+    def fresh():
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.Dropout(0.5), nn.Linear(4, 1))
+        return model, optim.Adam(0.01)
+
+    def train(model, optimizer):
+        for _ in range(3):
+            optimizer.minimize(sum_(model(np.eye(3, dtype=np.float32)) ** 2), model.parameters())
+
+    model, optimizer = fresh()
+    train(model, optimizer)
+    save(tmp_path / "m", {"model": model, "optimizer": optimizer, "random": model.random_state()})
+    train(model, optimizer)
+    found = load(tmp_path / "m")
+    other, again = fresh()
+    other.load_state_dict(found["model"])
+    other.load_random_state(found["random"])
+    again.load_state_dict(found["optimizer"], other.parameters())
+    train(other, again)
+    assert all(same(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+
+
 def training_graph() -> Graph:
     model = nn.Sequential(
         nn.Linear(8, 6, bias=False),

@@ -77,7 +77,8 @@ def _slots(sheet: Sheet, grid: Grid, plan: Plan) -> Slots:
     for item in range(len(sheet)):
         block = grid.block(item)
         slots.ladders[block, sheet.lanes[item]].add(item, grid.row[item] - grid.starts[block])
-    fresh = len(sheet)
+    bends: dict[tuple[int, float | None, int], int] = {}
+    joined: set[tuple[int, int]] = set()
     for index in plan.ladders:
         arc = sheet.arcs[index]
         block = grid.block(arc.source)
@@ -85,12 +86,17 @@ def _slots(sheet: Sheet, grid: Grid, plan: Plan) -> Slots:
         step = 1 if grid.row[arc.source] < grid.row[arc.target] else -1
         chain = [arc.source]
         for row in range(grid.row[arc.source] + step, grid.row[arc.target], step):
-            ladder.add(fresh, row - grid.starts[block])
-            chain.append(fresh)
-            fresh += 1
+            # Lines of one value bend at the same slots: they are drawn as one line that branches.
+            key = (arc.source, arc.source_port, row)
+            if key not in bends:
+                bends[key] = len(sheet) + len(bends)
+                ladder.add(bends[key], row - grid.starts[block])
+            chain.append(bends[key])
         chain.append(arc.target)
         for a, b in zip(chain, chain[1:], strict=False):
-            ladder.join(*((a, b) if step > 0 else (b, a)))
+            if (a, b) not in joined:
+                joined.add((a, b))
+                ladder.join(*((a, b) if step > 0 else (b, a)))
         slots.chain[index] = chain
     return slots
 
@@ -137,9 +143,13 @@ def _place(sheet: Sheet, slots: Slots, ports: list[tuple[float, float]]) -> None
     links: Links = defaultdict(list)
     fed = {arc.target for arc in sheet.arcs}
     size = len(sheet)
+    linked: set[tuple[int, int, float]] = set()
     for index, chain in slots.chain.items():
         leave, enter = ports[index]
         for i, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+            if (a, b, enter) in linked:
+                continue
+            linked.add((a, b, enter))
             shift = (leave if i == 0 else 0.0) - (enter if i == len(chain) - 2 else 0.0)
             # Long lines shall be straight, and so shall the flow of data; parameters stand beside it.
             weight = 8.0 if a >= size and b >= size else 2.0 if a in fed or a >= size else 0.3

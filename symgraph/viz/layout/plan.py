@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from symgraph.viz.layout.sheet import BACKWARD, Grid, Sheet
 
 MAX_SPAN = 24  # rows an arc may bend through; a longer one takes the gutter
-MAX_BENDS = 12  # bends an item, on average; beyond it arcs take the gutter earlier
+MAX_BENDS = 6  # bends an item, on average; beyond it arcs take the gutter earlier
 MAX_TRACKS = 14  # lines side by side in a gutter; what finds no room becomes a reference
 
 
@@ -38,7 +38,7 @@ def plan_arcs(sheet: Sheet, grid: Grid) -> Plan:
     plan = Plan()
     span = MAX_SPAN
     spans = [abs(grid.row[a.source] - grid.row[a.target]) for a in sheet.arcs]
-    while span > 2 and sum(s for s in spans if s <= span) > MAX_BENDS * len(sheet) + 200:
+    while span > 2 and _bends(sheet, spans, span) > MAX_BENDS * len(sheet) + 200:
         span //= 2
     last_lane = max(sheet.lanes, default=0)
     wishes = []
@@ -53,6 +53,15 @@ def plan_arcs(sheet: Sheet, grid: Grid) -> Plan:
             plan.references.append(index)
     _admit(sheet, grid, wishes, plan)
     return plan
+
+
+def _bends(sheet: Sheet, spans: list[int], limit: int) -> int:
+    """Bends that are needed if no arc passes through more rows than `limit`; arcs of one source share them."""
+    longest: dict[int, int] = {}
+    for arc, span in zip(sheet.arcs, spans, strict=True):
+        if span <= limit:
+            longest[arc.source] = max(longest.get(arc.source, 0), span)
+    return sum(longest.values())
 
 
 def _bus(sheet: Sheet, grid: Grid, index: int, last_lane: int) -> Bus:
