@@ -47,6 +47,15 @@ class Cluster:
         kinds = (Kind.CONTRACTION, Kind.SCATTER)
         return next(n for n in self.nodes if n.op.kind in kinds)
 
+    @property
+    def swept(self) -> tuple[int, ...]:
+        """The axes whose reductions give statistics; if none is used inside, those along the last axis."""
+        if self.reduced is not None:
+            return self.reduced
+        last = len(self.domain) - 1
+        sets = dict.fromkeys(r.attrs["axes"] for r in self.reductions)
+        return next((s for s in sets if last in s), next(iter(sets), ()))
+
     def covers(self, node: Node) -> bool:
         """Whether the node has a value at every element of the domain (a reduction has not)."""
         along = self.labels[node]

@@ -53,6 +53,11 @@ class Lowered:
     def graph(self) -> Graph:
         return self.stages[-1].graph
 
+    @property
+    def derived(self) -> Graph:
+        """The graph with all gradients written out, before anything was rewritten for speed."""
+        return next(stage.graph for stage in self.stages if stage.name == "derive_gradients")
+
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
@@ -102,7 +107,7 @@ def compile_graph(
         weights,
         threads=threads,
         lock=lock,
-        fallback=partial(run_plainly, lowered.graph),
+        fallback=partial(run_plainly, lowered.derived),
     )
     return Compiled(lowered, native, {**lowered.seconds, "native code": time.perf_counter() - start})
 

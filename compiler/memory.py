@@ -57,8 +57,7 @@ def _share_arena(steps: Sequence[Step], places: dict[Memory, Place]) -> tuple[Sl
         for memory in step.memories:
             if memory not in places:
                 last[memory] = number
-    slots: list[list[Extent]] = []
-    free: list[int] = []
+    arena = _Arena()
     taken: dict[Memory, int] = {}
     ending: dict[int, list[Memory]] = {}
     for memory, number in last.items():
@@ -66,31 +65,38 @@ def _share_arena(steps: Sequence[Step], places: dict[Memory, Place]) -> tuple[Sl
     for number, step in enumerate(steps):
         for memory in dict.fromkeys(step.memories):
             if memory in last and memory not in taken:
-                taken[memory] = _take(bytes_of(memory), slots, free)
+                taken[memory] = arena.take(bytes_of(memory))
                 places[memory] = Place("arena", taken[memory])
-        free.extend(taken[memory] for memory in ending.get(number, ()))
-    return tuple(Slot(tuple(dict.fromkeys(sizes))) for sizes in slots)
+        for memory in ending.get(number, ()):
+            arena.give_back(taken[memory])
+    return tuple(Slot(tuple(dict.fromkeys(sizes))) for sizes in arena.slots)
 
 
-def _take(size: Extent, slots: list[list[Extent]], free: list[int]) -> int:
-    fitting = [s for s in free if at_least(_size(slots[s]), size)]
-    growing = [s for s in free if s not in fitting and at_least(size, _size(slots[s]))]
-    if fitting:
-        chosen = min(fitting, key=lambda s: _rank(_size(slots[s])))
-    elif growing:
-        chosen = max(growing, key=lambda s: _rank(_size(slots[s])))
-    else:
-        slots.append([size])
-        return len(slots) - 1
-    free.remove(chosen)
-    if not at_least(_size(slots[chosen]), size):
-        slots[chosen].append(size)
-    return chosen
+class _Arena:
+    """Slots, each with the sizes it was taken for: every one at least as large as those before."""
 
+    def __init__(self) -> None:
+        self.slots: list[list[Extent]] = []
+        # Free slots by size: a deep network has thousands of slots, but few sizes.
+        self._free: dict[Extent, list[int]] = {}
 
-def _size(sizes: list[Extent]) -> Extent:
-    """The largest: each one that was added is at least as large as those before."""
-    return sizes[-1]
+    def take(self, size: Extent) -> int:
+        """The smallest free slot that is large enough, else the largest that can grow, else a new one."""
+        if self._free.get(size):
+            return self._free[size].pop()
+        known = [s for s, numbers in self._free.items() if numbers]
+        fitting = [s for s in known if at_least(s, size)]
+        if fitting:
+            return self._free[min(fitting, key=_rank)].pop()
+        growing = [s for s in known if at_least(size, s)]
+        number = self._free[max(growing, key=_rank)].pop() if growing else len(self.slots)
+        if not growing:
+            self.slots.append([])
+        self.slots[number].append(size)
+        return number
+
+    def give_back(self, number: int) -> None:
+        self._free.setdefault(self.slots[number][-1], []).append(number)
 
 
 def _rank(extent: Extent) -> int:

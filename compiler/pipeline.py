@@ -23,7 +23,7 @@ from compiler.passes.simplify import simplify
 from compiler.passes.transpose_products import transpose_products
 from compiler.verify import verify
 from symgraph.errors import CompileError, SymgraphError
-from symgraph.graph import Graph
+from symgraph.graph import Graph, Node
 
 Pass = Callable[[Graph], Graph]
 
@@ -79,19 +79,20 @@ def run(
     unknown = skip - {name for name, _ in passes(training=training, frozen=True)}
     if unknown or skip & REQUIRED:
         raise ValueError(f"passes that cannot be left out: {sorted(unknown | skip & REQUIRED)}")
-    verify(graph, "the user's program")
+    known: set[Node] = set()
+    verify(graph, "the user's program", known)
     stages = [Stage("written", graph, 0.0)]
     for name, step in chosen:
         if name not in skip:
-            stages.append(_run_one(name, step, stages[-1].graph))
+            stages.append(_run_one(name, step, stages[-1].graph, known))
     return tuple(stages)
 
 
-def _run_one(name: str, step: Pass, graph: Graph) -> Stage:
+def _run_one(name: str, step: Pass, graph: Graph, known: set[Node]) -> Stage:
     start = time.perf_counter()
     try:
         made = step(graph)
-        verify(made, name)
+        verify(made, name, known)
     except SymgraphError:
         raise
     except Exception as error:

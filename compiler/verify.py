@@ -9,22 +9,32 @@ from symgraph.op import Kind
 from symgraph.symbol import INPUT
 
 
-def verify(graph: Graph, after: str) -> None:
-    """Raise CompileError, naming the pass and the node, if a type does not follow from its operands."""
+def verify(graph: Graph, after: str, known: set[Node] | None = None) -> None:
+    """Raise CompileError, naming the pass and the node, if a type does not follow from its operands.
+
+    Nodes never change, so those in `known` were found right before; the others are added to it.
+    """
+    known = set() if known is None else known
     declared = set(graph.inputs)
     for node in graph.nodes:
         if node.op is INPUT and node not in declared:
             raise CompileError(f"after {after}: input {node.name} is used but not declared")
-        if node.op.kind is Kind.SOURCE or node.op.kind is Kind.RANDOM:
-            continue
-        inferred = node.op.infer(*(i.type for i in node.inputs), **node.attrs)
-        if inferred != node.type:
-            raise CompileError(
-                f"after {after}: {node.op.name} is {node.type}, but its operands make {inferred}\n"
-                f"  at {node.location.quote()}"
-            )
+        if node not in known:
+            _check_type(node, after)
+            known.add(node)
     _check_updates(graph, after)
     _check_names(graph, after)
+
+
+def _check_type(node: Node, after: str) -> None:
+    if node.op.kind is Kind.SOURCE or node.op.kind is Kind.RANDOM:
+        return
+    inferred = node.op.infer(*(i.type for i in node.inputs), **node.attrs)
+    if inferred != node.type:
+        raise CompileError(
+            f"after {after}: {node.op.name} is {node.type}, but its operands make {inferred}\n"
+            f"  at {node.location.quote()}"
+        )
 
 
 def _check_updates(graph: Graph, after: str) -> None:

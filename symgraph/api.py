@@ -56,7 +56,7 @@ class Function:
         if named:
             arrays = self._in_order(arrays, named)
         if self._check:
-            check_graph(self._compiled.lowered.stages[1].graph, self._as_arrays(arrays))
+            check_graph(self._compiled.lowered.derived, self._as_arrays(arrays))
         result = self._native(*arrays)
         return result if self._single else self._rebuilt(result)
 

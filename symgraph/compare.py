@@ -96,7 +96,7 @@ def _compare(model: Callable[..., Any], arrays: list[np.ndarray], pictures: str 
     return Comparison(
         eager=World(_median(eagerly), _count_ops(eagerly), _peak(eagerly)),
         static=World(_median(lambda: compiled(*arrays)), len(report.launches), compiled.peak_bytes(*arrays)),
-        max_ulp=max((ulp_distance(a, b) for a, b in zip(eager_leaves, static_leaves, strict=True)), default=0.0),
+        max_ulp=max(map(ulp_distance, eager_leaves, static_leaves), default=0.0),
         compile_seconds=compile_seconds,
         function=compiled,
         pictures=_draw(model, arrays, compiled, pictures),

@@ -84,7 +84,8 @@ class Tensor(Value):
         if _mode.recording and any(o.tracked for o in operands):
             result.record = Record(op, operands, attrs)
             result.tracked = True
-            result.requires_grad = data.dtype in FLOATS and any(o.requires_grad for o in operands)
+            passes_on = data.dtype in FLOATS and op.vjp is not None
+            result.requires_grad = passes_on and any(o.requires_grad for o in operands)
         return result
 
     @classmethod
@@ -183,6 +184,11 @@ class State(Tensor):
         return self._node
 
 
+    def __reduce__(self) -> Any:
+        """Copied and pickled as values: the copy is a state of its own, not a part of graphs made so far."""
+        return _restored, (type(self), self.name, self.data, self.requires_grad)
+
+
 class Parameter(State):
     """A state that is learnt: it requires a gradient. Without a name it takes its module's attribute's."""
 
@@ -193,6 +199,12 @@ class Parameter(State):
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}: {self.type})"
+
+
+def _restored(kind: type[State], name: str, array: np.ndarray, requires_grad: bool) -> State:
+    made = Parameter(array, name) if issubclass(kind, Parameter) else State(name, array)
+    made.requires_grad = requires_grad
+    return made
 
 
 def tensor(data: Any, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,8 @@ class Graph:
     outputs: tuple[Node, ...]
     updates: tuple[Update, ...] = ()
     checks: tuple[Node, ...] = ()
+    # What `nodes` found; a graph never changes, and every pass walks it several times.
+    _nodes: tuple[Node, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def results(self) -> tuple[Node, ...]:
@@ -70,7 +72,10 @@ class Graph:
     @property
     def nodes(self) -> tuple[Node, ...]:
         """Inputs first, then every node that a result needs, producers before users."""
-        return tuple(topological(self.results, first=self.inputs))
+        if self._nodes is None:
+            object.__setattr__(self, "_nodes", tuple(topological(self.results, first=self.inputs)))
+        assert self._nodes is not None
+        return self._nodes
 
     def with_results(self, results: Sequence[Node]) -> Graph:
         """The same graph computing other nodes, in the order of `results`."""
@@ -111,19 +116,19 @@ class Graph:
 def topological(results: Iterable[Node], first: Iterable[Node] = ()) -> Iterator[Node]:
     """Producers before users, each node once, in a deterministic order; iterative at any depth."""
     done: set[Node] = set()
+    opened: set[Node] = set()
     for root in (*first, *results):
-        stack: list[tuple[Node, int]] = [(root, 0)]
+        stack = [root]
         while stack:
-            node, position = stack.pop()
-            if node in done:
-                continue
-            inputs = node.inputs
-            while position < len(inputs) and inputs[position] in done:
-                position += 1
-            if position < len(inputs):
-                stack.append((node, position + 1))
-                stack.append((inputs[position], 0))
-            else:
+            node = stack[-1]
+            if node not in done and node not in opened:
+                opened.add(node)
+                waiting = [i for i in reversed(node.inputs) if i not in done]
+                if waiting:
+                    stack.extend(waiting)
+                    continue
+            stack.pop()
+            if node not in done:
                 done.add(node)
                 yield node
 
@@ -131,7 +136,7 @@ def topological(results: Iterable[Node], first: Iterable[Node] = ()) -> Iterator
 def transform(
     graph: Graph, visit: Callable[[Node, tuple[Node, ...]], Node | None], maker: str
 ) -> Graph:
-    """Rebuild a graph bottom-up. `visit(old node, its new inputs)` returns the replacement, or None to keep it.
+    """Rebuild a graph bottom-up. `visit(old node, its new inputs)` returns a replacement, or None to keep it.
 
     A kept node whose inputs did not change stays the same object; a copy remembers its origin.
     Source nodes are passed to `visit` too. The order of inputs and states never changes.
@@ -147,7 +152,15 @@ def transform(
 
 
 def copy_with(node: Node, inputs: tuple[Node, ...], maker: str) -> Node:
-    return replace(node, inputs=inputs, origin=Origin(node, maker))
+    """The same op on other operands, made from `node` by a pass."""
+    return Node(
+        op=node.op,
+        inputs=inputs,
+        attrs=node.attrs,
+        type=node.type,
+        location=node.location,
+        origin=Origin(node, maker),
+    )
 
 
 def check_update(state: Node, value: Node) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
-_PACKAGES = tuple(
-    str(Path(__file__).resolve().parent.parent / name) + "/" for name in ("symgraph", "compiler")
-)
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = tuple(f"{_ROOT / name}/" for name in ("symgraph", "compiler"))
+_PROGRAMS = tuple(f"{_ROOT / name}/" for name in ("symgraph/train", "symgraph/bench"))  # users, like any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,15 @@ def here() -> Location:
         code = frame.f_code
         ours = _is_ours.get(code)
         if ours is None:
-            ours = _is_ours.setdefault(code, code.co_filename.startswith(_PACKAGES))
+            ours = _is_ours.setdefault(code, _inside(code.co_filename))
         if not ours:
             return Location(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back
     return UNKNOWN
+
+
+def _inside(filename: str) -> bool:
+    return filename.startswith(_PACKAGES) and not filename.startswith(_PROGRAMS)
 
 
 @contextmanager

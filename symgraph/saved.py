@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from symgraph import io
 from symgraph.api import function
 from symgraph.errors import CheckpointError
+from symgraph.graph import Graph
 from symgraph.structure import decode
 from symgraph.symbol import Symbol
 
@@ -23,14 +25,20 @@ def load(path: str | os.PathLike[str], verify: bool = True, **options: Any) -> A
     kind, described, tensors = io.read_document(path, verify)
     if kind != "function":
         return io.value_of(path, kind, described, tensors)
-    try:
-        with io.naming(path):
-            graph = io.graph_from_json(described["graph"], tensors)
-        leaves = iter([Symbol(node) for node in graph.outputs])
-        outputs = decode(described["outputs"], leaves)
-        training, name = bool(described["training"]), str(described["name"])
-    except (KeyError, ValueError, TypeError, StopIteration, RecursionError) as error:
-        raise CheckpointError(f"{Path(path)}: damaged function: {error}") from error
+    with io.naming(path):
+        graph, outputs, settings = _read(described, tensors)
     updates = [(state.attrs["state"], Symbol(value)) for state, value in graph.updates]
     inputs = [Symbol(node) for node in graph.inputs]
-    return function(inputs, outputs, updates, **{"training": training, "name": name, **options})
+    return function(inputs, outputs, updates, **{**settings, **options})
+
+
+def _read(described: Any, tensors: dict[str, np.ndarray]) -> tuple[Graph, Any, dict[str, Any]]:
+    try:
+        graph = io.graph_from_json(described["graph"], tensors)
+        leaves = iter([Symbol(node) for node in graph.outputs])
+        outputs = decode(described["outputs"], leaves)
+        return graph, outputs, {"training": bool(described["training"]), "name": str(described["name"])}
+    except CheckpointError:
+        raise
+    except (KeyError, ValueError, TypeError, StopIteration, RecursionError) as error:
+        raise CheckpointError(f"damaged function: {error}") from error

@@ -21,7 +21,7 @@ NAMED = ("name", "state", "serial", "type")  # attributes of sources that the li
 
 
 def graph_text(graph: Graph, *, locations: bool = True) -> str:
-    """One line a node, producers before users, then outputs and updates:
+    """One line a node, producers before users, then outputs, updates and checks:
 
         %2 = matmul(%0, %1) : f32[batch, 128]   # train.py:14
 
@@ -86,6 +86,8 @@ class _Writer:
         for state, value in graph.updates:
             place = self.names.get(state, "state")
             lines.append(f"update: {place} {quoted(state.name)} <- {self.names[value]}")
+        if graph.checks:
+            lines.append("checks: " + ", ".join(self.names[n] for n in graph.checks))
         return "\n".join(lines) + "\n"
 
     def line(self, node: Node) -> str:

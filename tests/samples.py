@@ -109,7 +109,15 @@ def _cases(function, shapes, domain, dtypes, smooth) -> Iterator[Case]:
 
 
 def one(function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any) -> Line:
-    return each(function, ONE, domain, dtypes, **options)
+    return _fewer_integers(function, ONE, 1, domain, dtypes, options)
+
+
+def _fewer_integers(function, shapes, few, domain, dtypes, options) -> Line:
+    """All shapes for floats, which have gradients; a few for the rest."""
+    floats = [d for d in dtypes if d in FLOATS]
+    rest = [d for d in dtypes if d not in FLOATS]
+    some = shapes[1 : 1 + few]
+    return each(function, shapes, domain, floats, **options) + each(function, some, domain, rest, **options)
 
 
 def two(
@@ -118,7 +126,7 @@ def two(
     dtypes: Sequence[DType] = FLOATS,
     **options: Any,
 ) -> Line:
-    return each(function, TWO, domain, dtypes, **options)
+    return _fewer_integers(function, TWO, 2, domain, dtypes, options)
 
 
 def over(function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any) -> Line:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from compiler.llvm.engine import versions
@@ -25,16 +26,21 @@ WRITES_BETWEEN_COUNTS = 32
 _writes = 0
 
 
-def compiled(text: str, target: Target, cache: bool) -> tuple[bytes, bool]:
-    """The module's object code, and whether it came from the disk."""
+def compiled(
+    emit: Callable[[], str], target: Target, cache: bool, identity: bytes | None = None
+) -> tuple[bytes, bool]:
+    """The object code of the module that `emit` writes, and whether it came from the disk.
+
+    `identity` determines the module without writing it; None: its text does.
+    """
     folder = directory() if cache else None
     if folder is None:
-        return compile_module(text, target), False
-    key = key_of(text, target)
+        return compile_module(emit(), target), False
+    key = key_of(identity or emit().encode(), target)
     found = read(folder, key)
     if found is not None:
         return found, True
-    code = compile_module(text, target)
+    code = compile_module(emit(), target)
     write(folder, key, code)
     return code, False
 
@@ -57,11 +63,11 @@ def directory() -> Path | None:
         return None
 
 
-def key_of(text: str, target: Target) -> str:
+def key_of(identity: bytes, target: Target) -> str:
     """A hash of all that the object code depends on."""
     digest = hashlib.sha256(FORMAT)
-    for part in (versions(), target.triple, target.cpu, target.features, text):
-        data = part.encode()
+    texts = (versions(), target.triple, target.cpu, target.features, f"{target.l1} {target.l2}")
+    for data in (*(text.encode() for text in texts), identity):
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()

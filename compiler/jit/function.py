@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,14 +26,21 @@ Result = np.ndarray | tuple[np.ndarray, ...]
 Fallback = Callable[[Sequence[np.ndarray]], Result]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Code:
-    """How a function became native: its LLVM text, its object code, whether that came from the disk."""
+    """How a function became native: what writes its LLVM text, its object code, whether that came from
+    the disk."""
 
-    text: str
+    emit: Callable[[], str]
     object_code: bytes
     target: Target
     from_cache: bool
+
+    @cached_property
+    def text(self) -> str:
+        """The LLVM text, written when it is asked for."""
+        with LOCK:
+            return self.emit()
 
     def assembly(self) -> str:
         with LOCK:

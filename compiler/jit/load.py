@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from compiler.jit import cache as disk
 from compiler.jit.arguments import Signature
 from compiler.jit.c_call import CRun
 from compiler.jit.function import Code, Fallback, NativeFunction
+from compiler.jit.identity import program_identity
 from compiler.jit.runtime import runtime, thread_count
 from compiler.jit.state import Entry, FunctionState, has_fast_entry, new_state, python_function
 from compiler.jit.workspace import Workspaces
@@ -46,12 +48,13 @@ def load(
     host = target or Target.host()
     with LOCK:
         fast = has_fast_entry()
-        text = emit_program(program, host, python=fast)
-        object_code, found = disk.compiled(text, host, cache)
+        identity = program_identity(program, fast) if cache else None
+        emit = partial(emit_program, program, host, python=fast)
+        object_code, found = disk.compiled(emit, host, cache, identity)
         prefix = c_identifier(program.name)
         exports = ("run", "workspace_bytes", "python") if fast else ("run", "workspace_bytes")
         library = Library(object_code, [f"{prefix}_{name}" for name in exports])
-    code = Code(text, object_code, host, found)
+    code = Code(emit, object_code, host, found)
     return _function(program, prefix, library, weights, count, lock, code, fallback)
 
 

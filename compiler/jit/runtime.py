@@ -38,7 +38,7 @@ def runtime() -> Runtime:
 @once
 def _runtime() -> Runtime:
     target = Target.host()
-    code, _ = cache.compiled(runtime_text(target.triple), target, cache=True)
+    code, _ = cache.compiled(lambda: runtime_text(target.triple), target, cache=True)
     library = Library(code, SYMBOLS)
     # Workers may be anywhere in it when the interpreter exits.
     library.keep_forever()

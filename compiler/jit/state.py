@@ -28,6 +28,8 @@ from compiler.llvm.entry_python import (
 from symgraph.types import DTYPES, float32
 
 METH_FASTCALL = 0x0080
+# PyArray_GetNDArrayCVersion is in slot 0 of numpy's table; the others keep their places in numpy 2.
+NUMPY_2 = 0x02000000
 ARRAY_TYPE_SLOT, EMPTY_SLOT = 2, 184
 FUNCTIONS = {
     State.INCREF: "Py_IncRef",
@@ -116,8 +118,9 @@ def _as_expected(array: np.ndarray) -> bool:
 
 
 def _makes_arrays() -> bool:
+    version = ctypes.PYFUNCTYPE(ctypes.c_uint)(_word(_numpy_table()))
     words = _interpreter_words()
-    if words[State.ARRAY_TYPE] != id(np.ndarray):
+    if version() != NUMPY_2 or words[State.ARRAY_TYPE] != id(np.ndarray):
         return False
     prototype = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -31,8 +30,8 @@ class Workspaces:
     def __init__(self, state: np.ndarray, push: Callable[[int, int], None], pop: Callable[[int], int | None]):
         self._state = state.ctypes.data
         self._push, self._pop = push, pop
+        # Without a lock, which a fork could leave taken: each use of the dict is one atomic step.
         self._maps: dict[int, mmap.mmap] = {}
-        self._lock = threading.Lock()
 
     def provide(self, name: str, bytes_needed: int) -> None:
         """Puts a workspace of at least this size on the list; frees those that are too small."""
@@ -44,8 +43,7 @@ class Workspaces:
         while (address := self._pop(self._state)) is not None:
             if ctypes.c_int64.from_address(address - HEADER + 8).value >= bytes_needed:
                 return address
-            with self._lock:
-                self._maps.pop(address).close()
+            self._maps.pop(address).close()
         return self._allocate(name, bytes_needed)
 
     def give_back(self, address: int) -> None:
@@ -55,8 +53,7 @@ class Workspaces:
         pages = allocate(name, bytes_needed + HEADER)
         address = address_of(pages) + HEADER
         ctypes.c_int64.from_address(address - HEADER + 8).value = len(pages) - HEADER
-        with self._lock:
-            self._maps[address] = pages
+        self._maps[address] = pages
         return address
 
 

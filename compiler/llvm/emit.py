@@ -34,7 +34,7 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelCode:
 
     Raises CompileError for a kernel that breaks the rules of the loop IR.
     """
-    writer = Writer()
+    writer = Writer(native_maximum=not target.is_x86)
     statements = _statements(kernel, target, writer)
     loop = _parallel_loop(kernel)
     if loop is None:
@@ -54,7 +54,7 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelCode:
 
 
 def _statements(kernel: Kernel, target: Target, writer: Writer) -> Statements:
-    memory = Memory(writer, target.vector_bits // 8, native_maximum=not target.is_x86)
+    memory = Memory(writer, target.vector_bits // 8)
     for buffer in kernel.buffers:
         memory.storages[buffer.name] = Storage(buffer, parameter("b", buffer.name))
     statements = Statements(memory, target)
@@ -81,7 +81,7 @@ def _run_tasks(statements: Statements, loop: For) -> None:
 
 def _tasks(kernel: Kernel, target: Target, loop: For) -> tuple[str, tuple[str, ...]]:
     """The function that counts the iterations of the parallel loop, and its declarations."""
-    writer = Writer()
+    writer = Writer(native_maximum=not target.is_x86)
     statements = _statements(kernel, target, writer)
     start, stop = statements.bounds(loop)
     distance = binary(writer, "sub", stop, start)

@@ -38,8 +38,8 @@ NAN = literal_text(float("nan"), float64)
 INTRINSICS = {"sqrt": "sqrt", "floor": "floor", "round": "roundeven", "abs": "fabs"}
 
 
-def binary(writer: Writer, op: str, x: Value, y: Value, native_maximum: bool = False) -> Value:
-    """`x op y`. `native_maximum`: the target has an instruction whose maximum propagates NaN."""
+def binary(writer: Writer, op: str, x: Value, y: Value) -> Value:
+    """`x op y`, of one dtype."""
     if x.dtype == int64:
         known = index_arithmetic(writer, op, x, y)
         if known is not None:
@@ -54,7 +54,7 @@ def binary(writer: Writer, op: str, x: Value, y: Value, native_maximum: bool = F
     elif x.dtype == bool_:
         text = writer.op(f"{BOOL_OPS[op]} {kind} {a}, {b}")
     elif x.dtype in FLOATS:
-        text = _float(writer, op, x.dtype, lanes, a, b, native_maximum)
+        text = _float(writer, op, x.dtype, lanes, a, b)
     else:
         text = _integer(writer, op, x.dtype, lanes, a, b)
     return result(dtype, lanes, text)
@@ -79,13 +79,13 @@ def _integer(writer: Writer, op: str, dtype: DType, lanes: int, a: str, b: str) 
     return divide(writer, op, dtype, lanes, a, b)
 
 
-def _float(writer: Writer, op: str, dtype: DType, lanes: int, a: str, b: str, native: bool) -> str:
+def _float(writer: Writer, op: str, dtype: DType, lanes: int, a: str, b: str) -> str:
     kind = type_text(dtype, lanes)
     if op in FLOAT_OPS:
         return writer.op(f"{FLOAT_OPS[op]} {kind} {a}, {b}")
     if op not in ("maximum", "minimum"):
         raise CompileError(f"operator {op} is not defined on {dtype}; expected integers or bool")
-    if native:
+    if writer.native_maximum:
         return writer.call(kind, f"llvm.{op}.{suffix_text(dtype, lanes)}", [(kind, a), (kind, b)])
     if is_constant(a):
         a, b = b, a

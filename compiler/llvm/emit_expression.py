@@ -49,7 +49,7 @@ class Expressions:
             case Unary(op):
                 return unary(writer, op, parts[0])
             case Binary(op):
-                return binary(writer, op, parts[0], parts[1], self.memory.native_maximum)
+                return binary(writer, op, parts[0], parts[1])
             case Select():
                 return select(writer, parts[0], parts[1], parts[2])
             case Cast():

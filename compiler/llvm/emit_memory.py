@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compiler.llvm.emit_arithmetic import binary
+from compiler.llvm.emit_combine import across, combine, running_only
 from compiler.llvm.emit_text import Writer
 from compiler.llvm.emit_value import (
     MEMORY,
@@ -26,8 +27,6 @@ from compiler.loop.grammar import Buffer, Reducer
 from symgraph.dimension import Dim, Extent
 from symgraph.errors import CompileError
 from symgraph.types import bool_, int64
-
-REDUCER_OPS = {"add": "add", "multiply": "mul", "maximum": "maximum", "minimum": "minimum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,10 @@ class Storage:
 class Memory:
     """The buffers in scope and the instructions that reach them."""
 
-    def __init__(self, writer: Writer, vector_bytes: int, native_maximum: bool) -> None:
+    def __init__(self, writer: Writer, vector_bytes: int) -> None:
         self.writer = writer
         self.storages: dict[str, Storage] = {}
         self.vector_bytes = vector_bytes
-        self.native_maximum = native_maximum
         self._extents: dict[Extent, str] = {}
         self._dummy: dict[str, str] = {}
 
@@ -200,12 +198,15 @@ class Memory:
     def accumulate(self, buffer: Buffer, indices: Sequence[Value], value: Value, reducer: Reducer) -> None:
         """Combines into memory; lanes whose places may coincide take turns."""
         storage, flat = self._place(buffer, indices)
-        if self.writer.lanes and not storage.lanes and (flat.vector or flat.step == 0):
-            self._take_turns(storage, flat, value, reducer)
-            return
         view = Buffer(buffer.name, buffer.dtype, (0,))
+        if self.writer.lanes and not storage.lanes:
+            if flat.vector:
+                self._take_turns(storage, flat, value, reducer)
+                return
+            if flat.step == 0:
+                value = across(self.writer, reducer, value.dtype, running_only(self.writer, reducer, value))
         old = self.load(view, [flat])
-        self.store(view, [flat], self.combine(reducer, old, value))
+        self.store(view, [flat], combine(self.writer, reducer, old, value))
 
     def _take_turns(self, storage: Storage, flat: Value, value: Value, reducer: Reducer) -> None:
         writer, lanes = self.writer, self.writer.lanes
@@ -219,12 +220,9 @@ class Memory:
                 place = Value(int64, writer.op(f"extractelement <{lanes} x i64> {places}, i64 {lane}"))
                 number = Value(dtype, writer.op(f"extractelement {kind} {numbers}, i64 {lane}"))
                 old = self.load(view, [place])
-                self.store(view, [place], self.combine(reducer, old, number))
+                self.store(view, [place], combine(self.writer, reducer, old, number))
 
         writer.loop("0", str(lanes), 1, turn)
-
-    def combine(self, reducer: Reducer, old: Value, value: Value) -> Value:
-        return binary(self.writer, REDUCER_OPS[reducer], old, value, self.native_maximum)
 
     def _place(self, buffer: Buffer, indices: Sequence[Value]) -> tuple[Storage, Value]:
         """The storage and the flat row-major index. Raises CompileError for a buffer out of scope."""

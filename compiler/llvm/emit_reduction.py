@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from compiler.llvm.emit_combine import across, combine_partial, identity_vector, running_only
 from compiler.llvm.emit_memory import Memory
-from compiler.llvm.emit_value import Value, as_vector, literal_text, type_text
+from compiler.llvm.emit_value import Value, type_text
 from compiler.loop.grammar import (
     Accumulate,
     Alloc,
@@ -27,21 +26,9 @@ from compiler.loop.grammar import (
 )
 from compiler.loop.walk import expressions, postorder
 from compiler.loop.walk import statements as statements_of
-from symgraph.types import FLOATS, DType, bool_
+from symgraph.types import FLOATS
 
 Place = tuple[str, tuple[Expr, ...], Reducer]
-
-
-def identity(reducer: Reducer, dtype: DType) -> str:
-    """The constant that leaves the other side as it is."""
-    if reducer in ("add", "multiply"):
-        return literal_text(0 if reducer == "add" else 1, dtype)
-    if dtype == bool_:
-        return literal_text(reducer == "minimum", dtype)
-    if dtype in FLOATS:
-        return literal_text(float("-inf" if reducer == "maximum" else "inf"), dtype)
-    limits = np.iinfo(dtype)
-    return literal_text(int(limits.min if reducer == "maximum" else limits.max), dtype)
 
 
 def find_places(loop: For) -> dict[Place, Buffer]:
@@ -107,12 +94,7 @@ class Reductions:
     def add(self, statement: Accumulate, value: Value) -> None:
         """Combines a value into the running copy; lanes that do not run keep theirs."""
         slot = self.slots[statement.buffer.name, statement.indices, statement.reducer]
-        kind, text = self._kind(slot), as_vector(self.writer, value)
-        if self.writer.mask is not None:
-            neutral = f"splat ({type_text(value.dtype, 0)} {identity(slot.reducer, value.dtype)})"
-            text = self.writer.op(
-                f"select <{self.lanes} x i1> {self.writer.mask}, {kind} {text}, {kind} {neutral}"
-            )
+        kind, text = self._kind(slot), running_only(self.writer, slot.reducer, value)
         register = slot.copies[self.copy]
         old = self.writer.op(f"load {kind}, ptr {register}")
         self.writer.line(f"store {kind} {self._combined(slot, old, text)}, ptr {register}")
@@ -144,24 +126,8 @@ class Reductions:
             with self.writer.running(self.lanes, None, True):
                 total = self.writer.op(f"load {kind}, ptr {slot.total}")
                 total = self._combined(slot, total, self._sum(slot))
-            number = Value(dtype, self._across(slot, total))
+                number = across(self.writer, slot.reducer, dtype, total)
             self.memory.accumulate(slot.buffer, places[place], number, slot.reducer)
-
-    def _across(self, slot: Slot, text: str) -> str:
-        """All lanes combined by halving."""
-        dtype, lanes = slot.buffer.dtype, self.lanes
-        while lanes > 1:
-            half, kind = lanes // 2, type_text(dtype, lanes)
-            halves = []
-            for first in (0, half):
-                order = ", ".join(f"i32 {first + lane}" for lane in range(half))
-                halves.append(self.writer.op(
-                    f"shufflevector {kind} {text}, {kind} poison, <{half} x i32> <{order}>"
-                ))
-            with self.writer.running(half, None, True):
-                text = self._combined(slot, *halves)
-            lanes = half
-        return self.writer.op(f"extractelement {type_text(dtype, 1)} {text}, i64 0")
 
     def _sum(self, slot: Slot) -> str:
         kind = self._kind(slot)
@@ -172,19 +138,14 @@ class Reductions:
         return texts[0]
 
     def _combined(self, slot: Slot, one: str, other: str) -> str:
-        dtype = slot.buffer.dtype
-        if slot.reducer == "add" and dtype in FLOATS:
-            kind = type_text(dtype, self.writer.lanes)
-            return self.writer.op(f"fadd reassoc {kind} {one}, {other}")
-        return self.memory.combine(slot.reducer, Value(dtype, vector=one), Value(dtype, vector=other)).vector
+        return combine_partial(self.writer, slot.reducer, slot.buffer.dtype, one, other)
 
     def _registers(self, buffer: Buffer, count: int) -> list[str]:
         kind = type_text(buffer.dtype, self.lanes)
         return [self.writer.early(f"alloca {kind}") for _ in range(count)]
 
     def _reset(self, slot: Slot, register: str) -> None:
-        dtype = slot.buffer.dtype
-        neutral = f"splat ({type_text(dtype, 0)} {identity(slot.reducer, dtype)})"
+        neutral = identity_vector(slot.reducer, slot.buffer.dtype)
         self.writer.line(f"store {self._kind(slot)} {neutral}, ptr {register}")
 
     def _kind(self, slot: Slot) -> str:

@@ -10,10 +10,12 @@ class Writer:
     """Appends instructions. Allocas and strides go to `entry`, which runs before everything else.
 
     `lanes` is the width of the vector loop being written (0 outside of one), `mask` the lanes that
-    run (None: all), and `sure` tells that at least one of them does.
+    run (None: all), and `sure` tells that at least one of them does. `native_maximum`: the target has an
+    instruction whose maximum propagates NaN.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, native_maximum: bool = False) -> None:
+        self.native_maximum = native_maximum
         self.entry: list[str] = []
         self.lines: list[str] = []
         self.label = "body"

@@ -12,8 +12,9 @@ from compiler.abi import c_identifier
 from compiler.llvm import entry_extents
 from compiler.llvm.emit import emit_kernel
 from compiler.llvm.entry_kernels import distinct_kernels
+from compiler.llvm.entry_launch import NativeKernel, emit_task
 from compiler.llvm.entry_python import emit_python_entry
-from compiler.llvm.entry_run import Interface, NativeKernel, emit_run, emit_task, emit_workspace_bytes
+from compiler.llvm.entry_run import Interface, emit_run, emit_workspace_bytes
 from compiler.llvm.target import Target
 from compiler.loop.math import expand_math
 from compiler.program import Program
@@ -28,8 +29,7 @@ def emit_program(program: Program, target: Target, *, python: bool = False) -> s
     """
     interface = Interface(program, c_identifier(program.name), target.triple, external=True)
     kernels, order, parts, declarations = emit_kernels(interface, target)
-    launches = dict(zip(order, program.launches, strict=True))
-    parts += [emit_task(kernels[i], launches[i]) for i in range(len(kernels)) if kernels[i].parallel]
+    parts += [emit_task(kernel) for kernel in kernels if kernel.parallel]
     parts.append(emit_run(interface, kernels, order, f"{interface.name}_run"))
     parts.append(emit_workspace_bytes(interface))
     if python:

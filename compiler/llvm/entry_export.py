@@ -12,7 +12,8 @@ from compiler.abi import Code
 from compiler.llvm.entry import emit_kernels, module_text
 from compiler.llvm.entry_cpu import BASELINE, checks_cpu, emit_cpu_check
 from compiler.llvm.entry_info import emit_info, emit_strerror
-from compiler.llvm.entry_run import ATTRIBUTES, Interface, emit_run, emit_workspace_bytes
+from compiler.llvm.entry_launch import ATTRIBUTES
+from compiler.llvm.entry_run import Interface, emit_run, emit_workspace_bytes
 from compiler.llvm.entry_selftest import Case, emit_selftest
 from compiler.llvm.runtime_text import Writer, data_constant
 from compiler.llvm.target import Target

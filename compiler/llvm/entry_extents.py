@@ -14,6 +14,7 @@ DECLARATIONS = (
     "declare { i64, i1 } @llvm.smul.with.overflow.i64(i64, i64)",
     "declare { i64, i1 } @llvm.sadd.with.overflow.i64(i64, i64)",
     "declare i64 @llvm.smax.i64(i64, i64)",
+    "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
 )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.abi import ABI_VERSION, MESSAGES, UNKNOWN_CODE, WORKSPACE_ALIGNMENT
-from compiler.llvm.entry_run import ATTRIBUTES, Interface
+from compiler.llvm.entry_launch import ATTRIBUTES
+from compiler.llvm.entry_run import Interface
 from compiler.llvm.runtime_text import Writer, text_constant
 from compiler.llvm.target import Target
 from compiler.program import Argument

@@ -7,25 +7,17 @@ from dataclasses import dataclass
 
 from compiler.abi import WORKSPACE_ALIGNMENT, Code, parameter_names
 from compiler.llvm.entry_extents import Layout, Sizes, check_arguments, dim_values, emit_layout
-from compiler.llvm.entry_work import emit_is_worth_sharing
+from compiler.llvm.entry_launch import (
+    ATTRIBUTES,
+    CONTEXT_WEIGHTS,
+    NativeKernel,
+    Places,
+    emit_launch,
+    launch_call,
+    launch_table,
+)
 from compiler.llvm.runtime_text import Writer, size_type
-from compiler.loop.grammar import Kernel
-from compiler.program import Launch, Place, Program
-
-CONTEXT_THREADS = 0
-CONTEXT_PARALLEL = 8
-CONTEXT_WEIGHTS = 16
-# No call to memset or memcpy may be made out of a loop: exported code has no libc.
-ATTRIBUTES = 'nounwind "no-builtins"'
-
-
-@dataclass(frozen=True, slots=True)
-class NativeKernel:
-    """What a launch needs to know of its compiled kernel."""
-
-    symbol: str
-    parallel: bool
-    kernel: Kernel
+from compiler.program import Place, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +88,32 @@ def emit_run(
     linkage: str = "",
 ) -> str:
     """The function that checks its arguments and launches the kernels; `order` maps launches to kernels."""
+    program = interface.program
     writer = Writer()
     sizes, layout = _emit_sizes(interface, writer)
-    extents = [[sizes.value(e) for e in launch.extents] for launch in interface.program.launches]
+    extents = [[sizes.value(e) for e in launch.extents] for launch in program.launches]
     _emit_checks(interface, writer, layout, writer.any_of(sizes.faults))
-    body = _Launches(interface, writer, layout)
-    launches = zip(interface.program.launches, extents, order, strict=True)
-    for position, (launch, values, number) in enumerate(launches):
-        body.launch(launch, values, kernels[number])
-        for check in interface.program.checks:
-            if check.launch == position:
-                body.check(check.place)
+    places = Places(program)
+    table, starts = launch_table(interface.name, program, places)
+    body = _Launches(interface, writer, layout, places)
+    body.fill_places()
+    checks: dict[int, list[Place]] = {}
+    for check in program.checks:
+        checks.setdefault(check.launch, []).append(check.place)
+    for position, (launch, number) in enumerate(zip(program.launches, order, strict=True)):
+        start, values = starts[position], extents[position]
+        writer.line(
+            launch_call(kernels[number], launch, interface.name, start, interface.external, values)
+        )
+        for place in checks.get(position, ()):
+            body.check(place)
     writer.line("ret i32 0")
-    return writer.function(f"define {linkage}i32 {interface.signature(symbol)} {ATTRIBUTES}")
-
-
-def emit_task(kernel: NativeKernel, launch: Launch) -> str:
-    """The function a thread of the pool calls: unpacks a kernel's arguments and runs [begin, end)."""
-    writer = Writer()
-    types = _argument_types(launch)
-    values = [writer.field("%packed", 8 * i, kind) for i, kind in enumerate(types)]
-    arguments = ", ".join(f"{kind} {value}" for kind, value in zip(types, values, strict=True))
-    separator = ", " if arguments else ""
-    writer.line(f"call void @{kernel.symbol}({arguments}{separator}i64 %begin, i64 %end)")
-    writer.line("ret void")
-    return writer.function(
-        f"define internal void @{kernel.symbol}_task(ptr %packed, i64 %begin, i64 %end) {ATTRIBUTES}"
-    )
+    # Nothing but calls: optimizing thousands of them would cost more than it could ever win back.
+    head = f"define {linkage}i32 {interface.signature(symbol)} {ATTRIBUTES} noinline optnone"
+    parts = [table, writer.function(head)]
+    used = [kernels[number] for number in dict.fromkeys(order)]
+    parts += [emit_launch(kernel, interface.external) for kernel in used]
+    return "\n".join(parts)
 
 
 def _emit_sizes(interface: Interface, writer: Writer) -> tuple[Sizes, Layout]:
@@ -189,76 +180,42 @@ def _fail_if(writer: Writer, condition: str, code: Code) -> None:
     writer.block(passed)
 
 
-def _argument_types(launch: Launch) -> list[str]:
-    return ["ptr"] * len(launch.places) + ["i64"] * len(launch.extents)
-
-
 class _Launches:
     """Writes one launch after another into the body of NAME_run."""
 
-    def __init__(self, interface: Interface, writer: Writer, layout: Layout):
+    def __init__(self, interface: Interface, writer: Writer, layout: Layout, places: Places):
         self._interface = interface
         self._writer = writer
         self._layout = layout
-        self._packed = "null"
-        packs = [len(_argument_types(launch)) for launch in interface.program.launches]
-        if interface.external:
-            self._threads = writer.field("%context", CONTEXT_THREADS, "i64")
-            self._parallel = writer.field("%context", CONTEXT_PARALLEL, "ptr")
-            pool = writer.value(f"icmp ne ptr {self._parallel}, null")
-            self._shares = writer.all_of([pool, writer.value(f"icmp sgt i64 {self._threads}, 1")])
-            # One array for all launches: they run one after another.
-            self._packed = writer.value(f"alloca [{max(packs, default=0)} x i64], align 8")
+        self._places = places
 
-    def launch(self, launch: Launch, extents: Sequence[str], kernel: NativeKernel) -> None:
-        writer = self._writer
-        values = [*(self._place(place) for place in launch.places), *extents]
-        typed = [f"{kind} {value}" for kind, value in zip(_argument_types(launch), values, strict=True)]
-        if not kernel.parallel:
-            writer.line(f"call void @{kernel.symbol}({', '.join(typed)})")
-            return
-        sizes = ", ".join(f"i64 {value}" for value in extents)
-        tasks = writer.value(f"call i64 @{kernel.symbol}_tasks({sizes})")
-        serial = f"call void @{kernel.symbol}({', '.join([*typed, 'i64 0', f'i64 {tasks}'])})"
-        worth = "false"
-        if self._interface.external:
-            worth = emit_is_worth_sharing(writer, kernel.kernel, extents)
-        if worth == "false":
-            writer.line(serial)
-            return
-        several = writer.value(f"icmp sgt i64 {tasks}, 1")
-        self._split(kernel, typed, tasks, serial, writer.all_of([self._shares, worth, several]))
+    def fill_places(self) -> None:
+        """The table of addresses. Weights are copied from the context, where they stand side by side."""
+        writer, interface, places = self._writer, self._interface, self._places
+        writer.line(f"%places = alloca [{max(places.total, 1)} x ptr], align 8")
+        for kind in ("input", "output", "arena", *(() if interface.external else ("weight",))):
+            for index in range(places.counts[kind]):
+                place = Place(kind, index)
+                address = self._address(place)
+                writer.line(f"store ptr {address}, ptr {self._entry(place)}")
+        if interface.external and places.counts["weight"]:
+            source = writer.value(f"getelementptr i8, ptr %context, i64 {CONTEXT_WEIGHTS}")
+            target = self._entry(Place("weight", 0))
+            size = 8 * places.counts["weight"]
+            writer.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
 
     def check(self, place: Place) -> None:
         """Leave with a code if the flag is set."""
-        flag = self._writer.value(f"load i32, ptr {self._place(place)}, align 4")
+        address = self._writer.value(f"load ptr, ptr {self._entry(place)}")
+        flag = self._writer.value(f"load i32, ptr {address}, align 4")
         wrong = self._writer.value(f"icmp ne i32 {flag}, 0")
         _fail_if(self._writer, wrong, Code.INDEX_OUT_OF_RANGE)
 
-    def _split(
-        self, kernel: NativeKernel, typed: Sequence[str], tasks: str, serial: str, condition: str
-    ) -> None:
-        """The pool where the condition holds, else the caller alone."""
-        writer = self._writer
-        split, alone, done = writer.label("split"), writer.label("alone"), writer.label("done")
-        writer.branch(condition, split, alone)
-        writer.block(split)
-        for i, argument in enumerate(typed):
-            place = writer.value(f"getelementptr i8, ptr {self._packed}, i64 {8 * i}")
-            writer.line(f"store {argument}, ptr {place}")
-        task = f"ptr @{kernel.symbol}_task"
-        packed = f"ptr {self._packed}"
-        writer.line(f"call void {self._parallel}({task}, {packed}, i64 {tasks}, i64 {self._threads})")
-        writer.jump(done)
-        writer.block(alone)
-        writer.line(serial)
-        writer.jump(done)
-        writer.block(done)
+    def _entry(self, place: Place) -> str:
+        return self._writer.value(f"getelementptr ptr, ptr %places, i64 {self._places.number(place)}")
 
-    def _place(self, place: Place) -> str:
-        """The pointer to a place. Inputs, outputs and constants have names; the rest is an address
-        computed at each use, which LLVM folds into the call."""
-        interface, writer = self._interface, self._writer
+    def _address(self, place: Place) -> str:
+        interface = self._interface
         names = interface.parameters
         if place.kind == "input":
             return f"%{names[place.index]}"
@@ -266,7 +223,5 @@ class _Launches:
             return f"%{names[len(interface.program.inputs) + place.index]}"
         if place.kind == "arena":
             offset = self._layout.offsets[place.index]
-            return writer.value(f"getelementptr i8, ptr %workspace, i64 {offset}")
-        if interface.external:
-            return writer.field("%context", CONTEXT_WEIGHTS + 8 * place.index, "ptr")
+            return self._writer.value(f"getelementptr i8, ptr %workspace, i64 {offset}")
         return f"@{interface.name}_weight_{place.index}"

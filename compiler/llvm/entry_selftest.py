@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.abi import WORKSPACE_ALIGNMENT, Code
-from compiler.llvm.entry_run import ATTRIBUTES, Interface
+from compiler.llvm.entry_launch import ATTRIBUTES
+from compiler.llvm.entry_run import Interface
 from compiler.llvm.runtime_text import Writer, data_constant
 from symgraph.types import DType, float32, float64
 

@@ -108,7 +108,7 @@ class _Estimate:
             return self._once(op, x, y, f"{OPERATIONS[op]} double {left}, {right}")
         if op in ("maximum", "minimum"):
             comparison = "ogt" if op == "maximum" else "olt"
-            first = self._writer.value(f"fcmp {comparison} double {left}, {right}")
+            first = self._once(comparison, x, y, f"fcmp {comparison} double {left}, {right}")
             return self._once(op, x, y, f"select i1 {first}, double {left}, double {right}")
         return 0.0
 

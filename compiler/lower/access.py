@@ -142,6 +142,9 @@ class Access:
     def _padded(self, view: Node, position: list[Expr]) -> Expr:
         """The operand where the position meets one of its elements, else the padding."""
         (source,) = view.inputs
+        padding = constant(view.attrs["value"], view.type.dtype)
+        if 0 in source.type.shape:
+            return padding
         inside: Expr | None = None
         moved: list[Expr] = []
         for at, extent, (before, _, between) in zip(
@@ -160,7 +163,7 @@ class Access:
         value = self.read(source, moved)
         if inside is None:
             return value
-        return select(inside, value, constant(view.attrs["value"], view.type.dtype))
+        return select(inside, value, padding)
 
     def _joined(self, view: Node, position: list[Expr]) -> Expr:
         """The part whose stretch along the axis holds the position."""
@@ -169,10 +172,14 @@ class Access:
         pieces: list[tuple[Extent, Expr]] = []
         for part in view.inputs:
             extent = part.type.shape[axis]
+            if extent == 0:
+                continue
             moved = list(position)
             moved[axis] = _clamped(binary("sub", position[axis], index(start)), extent)
             pieces.append((start, self.read(part, moved)))
             start = start + extent
+        if not pieces:
+            return constant(0, view.type.dtype)
         value = pieces[0][1]
         for begin, piece in pieces[1:]:
             value = select(Binary("ge", position[axis], index(begin)), piece, value)

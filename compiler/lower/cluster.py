@@ -28,7 +28,7 @@ def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: T
     if cluster.form is Form.SCATTER:
         buffers = Buffers(home)
         return [_step(cluster, buffers, scatter_body(cluster, buffers), dims)]
-    axes = sweep_axes(cluster)
+    axes = cluster.swept
     if axes and len(cluster.domain) - 1 not in axes:
         return [_fused_step(Columns(cluster, home, axes), dims)]
     rows = Rows(cluster, home, axes)
@@ -38,15 +38,6 @@ def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: T
             writer, body = combine_parts(reduction, partial, home)
             steps.append(_step(cluster, writer.buffers, body, dims))
     return steps
-
-
-def sweep_axes(cluster: Cluster) -> tuple[int, ...]:
-    """The axes whose reductions give statistics; if none is used inside, those along the last axis."""
-    if cluster.reduced is not None:
-        return cluster.reduced
-    last = len(cluster.domain) - 1
-    sets = dict.fromkeys(r.attrs["axes"] for r in cluster.reductions)
-    return next((s for s in sets if last in s), next(iter(sets), ()))
 
 
 def copy_step(value: Node, state: Node, cluster: Cluster, dims: tuple[str, ...]) -> Step:

@@ -84,7 +84,9 @@ class Columns(Fused):
             statements.extend(self._statistics(sweep.statistics))
             statements.extend(self._sweep(sweep, number))
         statements.extend(self._statistics(self.plan.final))
-        return (*self.arrays, *statements)
+        # Last, as one may overwrite the state that a later formula of the column reads.
+        stores = tuple(self.store(n, self.known[n]) for n in self.cluster.stored if n in self.known)
+        return (*self.arrays, *statements, *([self._along(stores)] if stores else []))
 
     def _along(self, body: tuple[Statement, ...]) -> For:
         return For(self.column.index.name, self.start, self.end, body, mode="vector")
@@ -101,8 +103,6 @@ class Columns(Fused):
         arrays: dict[Node, Expr] = {}
         for node in nodes:
             value = self.known[node] if node in self.known else self.bind(node, body)
-            if node in self.cluster.stored:
-                body.append(self.store(node, value))
             if not isinstance(value, Load):
                 buffer, indices = self._array(node.type.dtype)
                 body.append(Store(buffer, indices, value))

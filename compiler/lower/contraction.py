@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Literal
 
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Buffer
-from compiler.lower.contraction_blocks import choose_blocks, size
+from compiler.loop.grammar import Buffer, extent_expr
+from compiler.lower.contraction_blocks import choose_blocks, few_row_blocks, size
 from compiler.lower.contraction_dot import dots, stream
-from compiler.lower.contraction_problem import Contraction, Epilogue, KernelStep, Operand
+from compiler.lower.contraction_problem import Contraction, Epilogue, KernelStep, Operand, only_if
 from compiler.lower.contraction_tile import Tiles, packs_left
 from symgraph.dimension import Extent, Shape
 from symgraph.types import DType
@@ -45,10 +45,12 @@ def contraction(
     extents: tuple[str, ...],
     dtype: DType,
     target: Target,
+    few_rows: bool = False,
 ) -> tuple[KernelStep, ...]:
     """The kernels of a contraction, in the order they run. See Contraction for the arguments.
 
-    Correct at every extent, zero included: an empty k gives zeros to the epilogue.
+    Correct at every extent, zero included: an empty k gives zeros to the epilogue. `few_rows`: where m is
+    named, add kernels that take over while m is small, as when a model is asked for one answer at a time.
     """
     problem = Contraction(
         name=name, batch=batch, m=m, n=n, k=k, left=left, right=right, left_unit=left_unit,
@@ -57,14 +59,30 @@ def contraction(
     )
     if n == 1 and m != 1 and left_unit == "m":
         problem = transposed(problem)
-    along_k = problem.left_unit == "k" and (problem.right_unit == "k" or problem.n == 1)
+    if few_rows and not isinstance(problem.m, int) and problem.right_unit is not None:
+        small = replace(problem, name=name + "_few")
+        rows = extent_expr(problem.m)
+        few = _along_k(small) or Tiles(small, few_row_blocks(small)).steps()
+        many = _steps(problem)
+        return (*(only_if(rows <= FEW_ROWS, s) for s in few), *(only_if(rows > FEW_ROWS, s) for s in many))
+    return _steps(problem)
+
+
+def _steps(problem: Contraction) -> tuple[KernelStep, ...]:
     few = size(problem.m) <= FEW_ROWS or size(problem.m) * size(problem.n) <= FEW_RESULTS
-    if along_k and (few or problem.n == 1):
-        return dots(problem)
+    if few or problem.n == 1:
+        steps = _along_k(problem)
+        if steps:
+            return steps
     if problem.m == 1 and problem.right_unit == "n" and size(problem.n) > STREAM_LEAST:
         return stream(problem)
-    blocks = choose_blocks(problem.m, problem.n, problem.k, dtype, target, packs_left(problem))
-    return Tiles(problem, blocks).steps()
+    return Tiles(problem, choose_blocks(problem, packs_left(problem))).steps()
+
+
+def _along_k(problem: Contraction) -> tuple[KernelStep, ...]:
+    """Dot products where both operands are contiguous in k, else nothing."""
+    fits = problem.left_unit == "k" and (problem.right_unit == "k" or problem.n == 1)
+    return dots(problem) if fits else ()
 
 
 def transposed(problem: Contraction) -> Contraction:

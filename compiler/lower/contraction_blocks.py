@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.llvm.target import Target
+from compiler.lower.contraction_problem import Contraction
 from symgraph.dimension import Extent
-from symgraph.types import DType
 
 ASSUMED = 256  # the size that a named dimension is taken to have where a choice needs one
 TASK_FLOPS = 1 << 22  # multiplications and additions that are worth a task of their own
@@ -39,21 +39,33 @@ def size(extent: Extent) -> int:
     return extent if isinstance(extent, int) else ASSUMED
 
 
-def choose_blocks(m: Extent, n: Extent, k: Extent, dtype: DType, target: Target, packed_left: bool) -> Blocks:
+def choose_blocks(problem: Contraction, packed_left: bool) -> Blocks:
     """Blocks for a contraction. `packed_left`: its left block is copied, and must fit on the stack."""
-    lanes = target.lanes(dtype)
+    m, n, k, target = problem.m, problem.n, problem.k, problem.target
+    item = problem.dtype.itemsize
+    lanes = target.lanes(problem.dtype)
     columns = _columns(n, lanes)
     rows = _rows(m, target, columns // min(columns, lanes))
-    depth = _depth(k, columns * dtype.itemsize)
-    task_rows = _task_rows(m, rows, ((depth or size(k)) + lanes) * dtype.itemsize if packed_left else 0)
+    depth = _depth(k, columns * item)
+    task_rows = _task_rows(m, rows, ((depth or size(k)) + lanes) * item if packed_left else 0)
     flops_a_column = 2 * max(1, min(size(m), task_rows)) * max(1, size(k))
     wide = max(columns, _up(TASK_FLOPS // flops_a_column, columns))
     if depth is not None:
-        wide = min(wide, max(columns, STACK // (task_rows * dtype.itemsize) // columns * columns))
+        wide = min(wide, max(columns, STACK // (task_rows * item) // columns * columns))
     return Blocks(
         rows=rows, columns=columns, lanes=lanes, task_rows=task_rows,
         task_columns=min(wide, _up(size(n), columns)), depth=depth,
         pack_right=-(-size(m) // rows) > FEW_TILES,
+    )
+
+
+def few_row_blocks(problem: Contraction) -> Blocks:
+    """Blocks for a handful of rows: the right operand is read once, in place, and nothing is packed."""
+    lanes = problem.target.lanes(problem.dtype)
+    columns = _columns(problem.n, lanes)
+    depth = _depth(problem.k, columns * problem.dtype.itemsize)
+    return Blocks(
+        rows=4, columns=columns, lanes=lanes, task_rows=8, task_columns=columns, depth=depth, pack_right=False
     )
 
 

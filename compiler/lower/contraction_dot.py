@@ -39,7 +39,8 @@ TASK, ROW, COLUMN, ROW_IN_TILE, COLUMN_IN_TILE, LANE, BLOCK, START, DEPTH = (
     Index(name)
     for name in ("c_task", "c_m0", "c_n0", "c_row", "c_column", "c_lane", "c_k0", "c_n_start", "c_k")
 )
-ROWS, COLUMNS = 4, 4  # results whose partial sums are held in registers together
+SIDE, SIDE_OF_FEW = 5, 3  # rows and columns whose sums fit in 32 registers, and in 16
+LINE = 8  # results of a single row or column that are summed together
 DOT_TASK = 1 << 18  # multiplications that are worth a task
 STREAM_COLUMNS = 2048  # contiguous elements of a row of the right operand that one task reads
 STREAM_ROWS = 8  # rows of the right operand that are read side by side
@@ -94,8 +95,9 @@ class Dots:
 
     def __init__(self, problem: Contraction) -> None:
         self.problem = problem
-        self.rows = least(problem.m, ROWS if problem.n != 1 else 2 * ROWS)
-        self.columns = least(problem.n, COLUMNS if problem.m != 1 else 2 * COLUMNS)
+        side = SIDE if problem.target.vector_registers == 32 else SIDE_OF_FEW
+        self.rows = part(problem.m, side if problem.n != 1 else LINE)
+        self.columns = part(problem.n, side if problem.m != 1 else LINE)
         self.width = problem.target.lanes(problem.dtype)
         self.batch = unflatten(Local("c_batch", int64), problem.batch)
         self.held = Buffer("c_held", problem.dtype, (self.rows, self.columns, self.width))
@@ -178,5 +180,9 @@ def clamped(first: Expr, offset: int, extent: Extent, unit: int) -> Expr:
     return place if isinstance(extent, int) and extent % unit == 0 else smaller(place, extent - 1)
 
 
-def least(extent: Extent, most: int) -> int:
-    return max(1, min(extent, most)) if isinstance(extent, int) else most
+def part(extent: Extent, most: int) -> int:
+    """Rows or columns of a tile: what covers a known extent with the least work beyond it."""
+    if not isinstance(extent, int):
+        return 4 if most == SIDE else most
+    sizes = range(max(1, min(extent, most)), max(0, min(extent, most) - 3), -1)
+    return min(sizes, key=lambda size: (-(-extent // size) * (size + 1), -size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from compiler.llvm.target import Target
@@ -18,6 +18,7 @@ from compiler.loop.grammar import (
     Load,
     Local,
     Mode,
+    Select,
     Statement,
     binary,
     call,
@@ -73,6 +74,14 @@ class Contraction:
         chosen = tuple(buffer for buffer in (*self.buffers, *scratch) if buffer.name in touched)
         used = tuple(buffer for buffer in scratch if buffer.name in touched)
         return KernelStep(Kernel(self.name + suffix, chosen, self.extents, body), used)
+
+
+def only_if(condition: Expr, step: KernelStep) -> KernelStep:
+    """The step with no tasks where the condition, over extents, does not hold."""
+    (loop,) = step.kernel.body
+    assert isinstance(loop, For) and loop.mode == "parallel", "contractions are one parallel loop"
+    body = (replace(loop, stop=Select(condition, loop.stop, extent_expr(0))),)
+    return replace(step, kernel=replace(step.kernel, body=body))
 
 
 def _touched(statement: Statement) -> set[str]:

@@ -33,6 +33,7 @@ from compiler.lower.contraction_problem import (
 from symgraph.dimension import Extent, Shape, product
 from symgraph.types import int64
 
+LARGE = 64 * 1024  # bytes of a right operand whose packed copy tasks share; a smaller one each packs itself
 DEEP = 256  # steps of k, and columns, from which strided reads of the left operand cost more than a copy
 
 # Names of this module start with c_, so that they do not meet those of operands and epilogues.
@@ -56,7 +57,9 @@ class Tiles:
         self.left_along_m = problem.left_unit == "m"
         right = problem.right(self.batch, DEPTH, PANEL)
         several = not isinstance(problem.m, int) or problem.m > blocks.task_rows
-        self.prepack = several or problem.right_unit != "n" or not is_plain(right)
+        large = size(problem.k) * size(problem.n) * problem.dtype.itemsize > LARGE
+        shared = blocks.pack_right and several and large
+        self.prepack = shared or problem.right_unit != "n" or not is_plain(right)
         self.right_batch: Shape = problem.batch if _mentions(right, BATCH.name) else ()
         dtype = problem.dtype
         panels = product((*self.right_batch, problem.k, self._padded_n()))

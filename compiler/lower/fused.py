@@ -118,6 +118,8 @@ class Fused:
         """What one sweep does at one element: compute, store, accumulate."""
         outer = dict(self.known)
         statements: list[Statement] = []
+        # Stores come last: one may overwrite the state that a later formula still reads here.
+        stores: list[Statement] = []
         stored = set(self.cluster.stored) | set(sweeps.spilled)
         for node in sweep.compute:
             if node in stored and sweeps.level[node] < number:
@@ -125,11 +127,11 @@ class Fused:
                 continue
             value = self.bind(node, statements)
             if node in sweep.stores:
-                statements.extend(self._keep(node, value))
+                stores.extend(self._keep(node, value))
         for reduction, add in accumulate:
             statements.append(add(self.operand(reduction)))
         self.known = outer
-        return tuple(statements)
+        return (*statements, *stores)
 
     def _reload(self, node: Node, statements: list[Statement]) -> None:
         if node in self.spill:
@@ -153,7 +155,9 @@ def index64(value: Expr) -> Expr:
     return value if value.dtype == int64 else Cast(value, int64)
 
 
-def accumulate_into(buffer: Buffer, indices: tuple[Expr, ...], reduction: Node) -> Callable[[Expr], Statement]:
+def accumulate_into(
+    buffer: Buffer, indices: tuple[Expr, ...], reduction: Node
+) -> Callable[[Expr], Statement]:
     reducer: Reducer = reduction.op.body
     return lambda value: Accumulate(buffer, indices, value, reducer)
 

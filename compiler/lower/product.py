@@ -57,6 +57,7 @@ class Product(Fused):
         at: list[Expr] = [*batch, m, n]
         self.position = list(at)
         statements: list[Statement] = []
+        stores: list[Statement] = []  # last: one may overwrite the state that a later formula reads
         for node in self.cluster.nodes:
             if node is self.cluster.root:
                 if not isinstance(value, Local):
@@ -67,9 +68,9 @@ class Product(Fused):
             else:
                 self.bind(node, statements)
             if node in self.cluster.stored:
-                statements.append(self.store(node, self.known[node]))
+                stores.append(self.store(node, self.known[node]))
         self.known = outer
-        return tuple(statements)
+        return (*statements, *stores)
 
     def collect(self, left: Node, right: Node) -> tuple[Buffer, ...]:
         """All buffers the kernels will touch, found by writing everything once."""

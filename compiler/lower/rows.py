@@ -85,6 +85,9 @@ class Rows(Fused):
             self._statistics(sweep.statistics, statements)
             statements.extend(self._sweep(sweep, number))
         self._statistics(self.plan.final, statements)
+        # Last, as one may overwrite the state that a later formula of the row reads.
+        own = (n for n in self.cluster.stored if n in self.known and n not in self.crossing)
+        statements.extend(self.store(node, self.known[node]) for node in own)
         return tuple(statements)
 
     def _spill(self, node: Node) -> list[Statement]:
@@ -104,8 +107,6 @@ class Rows(Fused):
         for node in nodes:
             if node not in self.known:
                 self.bind(node, statements)
-            if node in self.cluster.stored:
-                statements.append(self.store(node, self.known[node]))
 
     def _sweep(self, sweep: Sweep, number: int) -> list[Statement]:
         before: list[Statement] = []

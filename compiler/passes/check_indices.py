@@ -1,4 +1,4 @@
-"""Pass: what must hold of the indices in the inputs becomes flags that stop the run before anything changes."""
+"""Pass: indices that must lie in a range become flags that stop a run before anything changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from symgraph.graph import Graph, Node
 from symgraph.ops.arithmetic import cast
 from symgraph.ops.gather import WITHIN
-from symgraph.ops.reduce import extent_of, max_
+from symgraph.ops.reduce import extent_of, sum_
 from symgraph.symbol import Symbol, made_for
 from symgraph.types import int32
 
@@ -22,10 +22,10 @@ def check_indices(graph: Graph) -> Graph:
 
 
 def _flag(node: Node) -> Node:
-    """1 where some index is outside, else 0."""
+    """How many indices are outside; a sum, because it is 0 where there are none at all."""
     with made_for(node, "check_indices"):
         indices = Symbol(node.inputs[0])
         outside = (indices < 0) | (indices >= extent_of(node.attrs["extent"], indices))  # pyright: ignore
-        made = max_(cast(outside, int32))
+        made = sum_(cast(outside, int32))
     assert isinstance(made, Symbol)
     return made.node

@@ -84,7 +84,7 @@ def _form_of(
 
 def _column(node: Node, new: dict[Node, Node]) -> Symbol | None:
     """The vector of one number a column that a weight is, repeated over rows."""
-    rows, columns = node.type.shape
+    columns = node.type.shape[1]
     if number_of(node) is not None:
         number = number_of(node)
         return _symbol(broadcast_to(Symbol.lift(node.type.dtype.type(number)), (columns,)))

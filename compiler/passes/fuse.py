@@ -105,7 +105,8 @@ class Partition:
             if leaf.type.rank and leaf.type.size != 1:
                 found.update(dict.fromkeys(by_leaf.get(leaf, ())))
         same = [f for f in found if f != number and self.clusters[f].nodes]
-        return sorted(f for f in same if self.clusters[f].form is Form.LOOP and self.clusters[f].domain == size)
+        loops = (f for f in same if self.clusters[f].form is Form.LOOP)
+        return sorted(f for f in loops if self.clusters[f].domain == size)
 
     def _merge(self, first: int, second: int) -> bool:
         """Put all of `second` into `first`, if no third cluster lies between and everything fits."""

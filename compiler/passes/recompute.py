@@ -20,7 +20,7 @@ LONGEST_RECIPE = 8
 def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
     """Where users can make a stored value again from one large value they can load, it is not stored.
 
-    Batch norm's backward makes x_hat again from x, the mean and 1/std: one load instead of a store and a load.
+    Batch norm's backward makes x_hat again from x, the mean and 1/std: a load instead of a store and a load.
     """
     mark_stored(graph, clusters)
     results = set(graph.results)
@@ -103,7 +103,10 @@ def reading_labels(cluster: Cluster, node: Node) -> AxisMap | None:
             found = labels
     if found is None or (cluster.form is Form.CONTRACTION and node.type.shape != cluster.domain):
         return None
-    return found if _is_whole(cluster, found, node) or cluster.reductions else None
+    if _is_whole(cluster, found, node):
+        return found
+    # One value a row or a column: it is made outside the sweeps, so it cannot run along what they sweep.
+    return found if cluster.reductions and not set(found) & set(cluster.swept) else None
 
 
 def _is_whole(cluster: Cluster, labels: AxisMap, node: Node) -> bool:

@@ -28,7 +28,8 @@ def shift_statistics(graph: Graph) -> Graph:
 
     Only where both are wanted of one value: a mean alone needs one sweep anyway.
     """
-    wanted = {found for node in graph.nodes if (found := variance_of(node)) is not None and _is_columns(found)}
+    spreads = (variance_of(node) for node in graph.nodes)
+    wanted = {found for found in spreads if found is not None and _is_columns(found)}
     new: dict[Node, Node] = {}
     for node in graph.nodes if wanted else ():
         inputs = tuple(new[i] for i in node.inputs)
@@ -46,11 +47,8 @@ def _shifted(node: Node, wanted: set[Statistic], new: dict[Node, Node]) -> Node 
         return None
     with made_for(node, "shift_statistics"):
         pivot, first, second = _sums(Symbol(new[found[0]]), found[1])
-        if found is spread:
-            made = maximum(second - square(first), 0.0)  # pyright: ignore[reportOperatorIssue]
-        else:
-            made = pivot + first  # pyright: ignore[reportOperatorIssue]
-        made = reshape(made, node.type.shape)
+        value = maximum(second - square(first), 0.0) if found is spread else pivot + first  # pyright: ignore
+        made = reshape(value, node.type.shape)
     assert isinstance(made, Symbol)
     return made.node
 

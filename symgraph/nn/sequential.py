@@ -31,7 +31,7 @@ class ModuleList(Module):
         return self._length
 
     def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.named_children())
+        return (getattr(self, str(i)) for i in range(self._length))
 
     def __getitem__(self, index: int) -> Module:
         return list(self)[index]

@@ -63,7 +63,7 @@ def _comparison(name: str, function: Callable[..., Any]) -> None:
 
 
 def _operand(other: Any) -> bool:
-    return isinstance(other, Value | np.ndarray | list) or isinstance(other, Number)
+    return isinstance(other, (Value, np.ndarray, list, *Number))
 
 
 BINARY = {

@@ -363,7 +363,7 @@ def logical_not(k: Any, x: Any) -> Any:
 
 
 def _where(k: Any, condition: Any, x: Any, y: Any) -> Any:
-    """x where the condition holds, else y. The condition is bool (or a number: nonzero); x and y share a dtype."""
+    """x where the condition holds (a bool, or a number that is not 0), else y. x and y share a dtype."""
     return k.where(condition, x, y)
 
 

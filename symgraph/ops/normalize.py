@@ -99,7 +99,8 @@ def standardize_vjp(x: Any, out: Any, g: Any, *, axes: tuple[int, ...], eps: flo
     """Ioffe and Szegedy 2015, section 3, in closed form: both reductions and dx from x_hat and 1/std."""
     centered = x - back(mean(x, axes), x, axes)
     scale = rsqrt(mean(square(centered), axes) + eps)
-    return back(scale, x, axes) * (g - back(mean(g, axes), x, axes) - out * back(mean(g * out, axes), x, axes))
+    along = back(mean(g * out, axes), x, axes)
+    return back(scale, x, axes) * (g - back(mean(g, axes), x, axes) - out * along)
 
 
 def standardize(x: Any, axes: Axis, eps: float = 1e-5) -> Value:

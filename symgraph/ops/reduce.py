@@ -101,8 +101,9 @@ def prod_vjp(x: Any, out: Any, g: Any, *, axes: tuple[int, ...]) -> Any:
     zero = equal(x, 0.0)
     zeros = back(sum_(cast(zero, x.dtype), axes), x, axes)
     others = back(prod(where(zero, 1.0, x), axes), x, axes)
-    here = where(zero, where(equal(zeros, 1.0), others, 0.0), where(equal(zeros, 0.0), others / where(zero, 1.0, x), 0.0))
-    return back(g, x, axes) * here
+    at_zero = where(equal(zeros, 1.0), others, 0.0)
+    elsewhere = where(equal(zeros, 0.0), others / where(zero, 1.0, x), 0.0)
+    return back(g, x, axes) * where(zero, at_zero, elsewhere)
 
 
 def _infer_extent(*, extent: Extent, dtype: DType) -> TensorType:

@@ -1,4 +1,4 @@
-"""The same model, seed and batches trained in either world; everything else of the two is side by side here."""
+"""The same model, seed and batches trained in either world; where the two differ is side by side here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A run's figures. `work` is op calls or kernel launches in a step; `peak_bytes` is the process's memory."""
+    """A run's figures. `work`: op calls or kernel launches a step; `peak_bytes`: the process's memory."""
 
     world: str
     losses: list[float]
@@ -89,7 +90,7 @@ def _train_eagerly(model: nn.Module, settings: Settings, quiet: bool) -> Outcome
     parameters = model.parameters()
 
     def step(images: np.ndarray, labels: np.ndarray) -> float:
-        loss = nn.cross_entropy(model(sg.tensor(images)), sg.tensor(labels))
+        loss: Any = nn.cross_entropy(model(sg.tensor(images)), sg.tensor(labels))
         model.zero_grad()
         loss.backward()
         optimizer.step(parameters)
@@ -98,7 +99,7 @@ def _train_eagerly(model: nn.Module, settings: Settings, quiet: bool) -> Outcome
     def predict(images: np.ndarray) -> np.ndarray:
         model.eval()
         with sg.no_grad():
-            return nn.softmax(model(sg.tensor(images))).numpy()
+            return np.asarray(nn.softmax(model(sg.tensor(images))))
 
     before = sg.Tensor.applied
     losses, times = _epochs("eager", step, settings, quiet)

@@ -47,7 +47,10 @@ class _Builder:
         self.updates: list[Update] = [*graph.updates, *((s.leaf_node(), value) for s, value in carried)]
         self.roles = role_table(graph, self.nodes)
         self.lanes = lane_table(self.nodes, self.roles)
-        self.cluster_of = {node: i for i, (_, members) in enumerate(clusters) for node in members}
+        self.cluster_of: dict[Node, int] = {}
+        for number, (_, members) in enumerate(clusters):
+            for node in members:  # what a later kernel computes once more is drawn in the first
+                self.cluster_of.setdefault(node, number)
         self.cluster_titles = tuple(cut(name, 60) for name, _ in clusters)
         self.turned = set() if detail else transposes(self.nodes, self.names)
         self.shown: dict[Node, Node] = {}
@@ -72,9 +75,12 @@ class _Builder:
             if self.shown[node] is node and node not in grouped and not self._inline(node):
                 self._draw_node(node)
         for group in groups:
-            self._draw_group(group)
+            if group.states:  # the others only check inputs; `within` is drawn and says so
+                self._draw_group(group)
         for state, value in self.updates if self.detail else ():
             self._draw_end(Role.UPDATE, (cut(f"{state.name} ←"), "new value"), value)
+        for value in self.graph.checks if self.detail else ():
+            self._draw_end(Role.UPDATE, ("check", "0 where inputs are right"), value)
         several = len(self.graph.outputs) > 1
         for i, value in enumerate(self.graph.outputs):
             self._draw_end(Role.OUTPUT, (f"output {i}" if several else "output",), value)
@@ -125,7 +131,7 @@ class _Builder:
         read = (i for n in group.members for i in n.inputs if self.roles[i] is not Role.UPDATE)
         operands = [i for i in read if self.shown[i] not in own]
         operands += [value for value in group.values if value not in inside]
-        clusters = {self.cluster_of.get(node) for node in group.members}
+        clusters = {self.cluster_of[node] for node in group.members if node in self.cluster_of}
         after = any(self.lanes[node] is not Lane.FORWARD for node in (*group.members, *group.values))
         box = Box(
             role=Role.UPDATE,

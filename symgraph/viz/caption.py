@@ -11,7 +11,8 @@ from symgraph.viz.picture import Role
 
 LONGEST = 36  # characters of a line in a box
 LONGEST_TOOLTIP = 400
-UNSAID = ("shape", "dtype", "state", "always", "bounds", "widths", "what", "extent")  # the types on edges say these
+# Attributes that a box does not show: the types on edges say them, or the tooltip does.
+UNSAID = ("shape", "dtype", "state", "always", "bounds", "widths", "what", "extent")
 
 
 def cut(text: str, limit: int = LONGEST) -> str:
@@ -41,6 +42,8 @@ def op_lines(node: Node, operands: Sequence[str | None], name: str | None) -> tu
         title += f"({', '.join('·' if text is None else text for text in operands)})"
     if name is not None:
         title = f"{name} = {title}"
+    if node.op.kind is Kind.PHASE and len(operands) == 2:
+        return cut(title), "training | inference"
     details = ", ".join(f"{k}={attribute_text(v)}" for k, v in shown_attributes(node) if k not in UNSAID)
     return (cut(title), cut(details)) if details else (cut(title),)
 
@@ -62,7 +65,7 @@ def is_inline(node: Node) -> bool:
 
 def update_lines(states: Sequence[Node], ops: int, shared: bool) -> tuple[str, ...]:
     """A box for the new values of some states: `update w`, `with w.m, w.v`, `12 ops`."""
-    lines = [cut(f"update {states[0].name}") if states else "shared"]
+    lines = [cut(f"update {states[0].name}")]
     if states[1:]:
         lines.append(cut("with " + ", ".join(state.name for state in states[1:])))
     if shared:

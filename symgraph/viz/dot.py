@@ -52,13 +52,13 @@ def _add_cluster(drawing: graphviz.Digraph, picture: Picture, number: int, title
     members = [i for i, box in enumerate(picture.boxes) if box.cluster == number]
     if not members:
         return
-    with drawing.subgraph(name=f"cluster_{number}") as group:
-        assert group is not None
-        group.attr(label=_literal(title), style="rounded,filled", fontsize="10", labeljust="l")
-        group.attr(fillcolor=CLUSTER_FILLS[number % len(CLUSTER_FILLS)], fontcolor=FAINT_INK)
-        group.attr(color=CLUSTER_STROKES[number % len(CLUSTER_STROKES)])
-        for index in members:
-            _add_box(group, f"n{index}", picture.boxes[index])
+    group = graphviz.Digraph(name=f"cluster_{number}")
+    group.attr(label=_literal(title), style="rounded,filled", fontsize="10", labeljust="l")
+    group.attr(fillcolor=CLUSTER_FILLS[number % len(CLUSTER_FILLS)], fontcolor=FAINT_INK)
+    group.attr(color=CLUSTER_STROKES[number % len(CLUSTER_STROKES)])
+    for index in members:
+        _add_box(group, f"n{index}", picture.boxes[index])
+    drawing.subgraph(group)
 
 
 def _add_box(drawing: graphviz.Digraph, name: str, box: Box) -> None:
@@ -78,11 +78,11 @@ def _add_box(drawing: graphviz.Digraph, name: str, box: Box) -> None:
 
 
 def _add_legend(drawing: graphviz.Digraph, picture: Picture) -> None:
-    with drawing.subgraph(name="cluster_legend") as legend:
-        assert legend is not None
-        legend.attr(label="legend", fontsize="10", color="#cbd2d9", style="rounded", fontcolor=FAINT_INK)
-        for role in picture.roles:
-            _add_box(legend, f"legend{list(Role).index(role)}", Box(role=role, lines=(role.value,)))
+    legend = graphviz.Digraph(name="cluster_legend")
+    legend.attr(label="legend", fontsize="10", color="#cbd2d9", style="rounded", fontcolor=FAINT_INK)
+    for role in picture.roles:
+        _add_box(legend, f"legend{list(Role).index(role)}", Box(role=role, lines=(role.value,)))
+    drawing.subgraph(legend)
 
 
 def _literal(text: str) -> str:

@@ -63,10 +63,10 @@ def make_picture(
     if isinstance(what, Module):
         return module_picture(what, title if title is not None else type(what).__name__)
     graph, names = _graph_of(what)
+    lines = isinstance(clusters, str) and clusters == "lines"
     if clusters is None:
         clusters = getattr(what, "clusters", ())
-    lines = isinstance(clusters, str) and clusters == "lines"
-    groups: Clusters = by_line(graph) if lines else checked(clusters)
+    groups: Clusters = by_line(graph) if lines else checked(clusters or ())
     if title is None:
         title = getattr(what, "name", "")
     return picture_of(

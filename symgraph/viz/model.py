@@ -29,9 +29,10 @@ def module_picture(module: Module, title: str) -> Picture:
 
 
 def _box(path: str, part: Module) -> Box:
-    label = f"{type(part).__name__}({part.extra_repr()})"
+    kind, options = type(part).__name__, part.extra_repr()
     states = [(name, value) for name, value in vars(part).items() if isinstance(value, State)]
-    lines = [cut(f"{path}: {label}" if path else label)]
+    lines = [cut(f"{path}: {kind}" if path else kind)]
+    lines += [cut(options, 44)] if options else []
     lines += [cut(f"{name} {value.type}") for name, value in states if isinstance(value, Parameter)]
     if not path:
         total = sum(parameter.data.size for parameter in part.parameters())

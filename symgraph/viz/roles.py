@@ -14,7 +14,7 @@ CHAIN_RULE = "derive_gradients"
 
 
 def role_table(graph: Graph, nodes: Sequence[Node]) -> dict[Node, Role]:
-    """The role of every node. An update is what only new values of states need, and no gradient does."""
+    """The role of every node. Updates are what only new values of states (or checks of inputs) need."""
     backward = made_by_chain_rule(nodes)
     needed = _needed(graph, nodes, backward)
     roles: dict[Node, Role] = {}

@@ -166,10 +166,11 @@ def _labels(picture: Picture, layout: Layout) -> Iterator[str]:
         edge = picture.edges[line.edge]
         if edge.label and edge.source not in labelled:
             labelled.add(edge.source)
-            (x, y), (_, z) = line.pieces[0].points[:2]
+            x, y = line.pieces[0].points[0]
             box = layout.boxes[edge.source]
             upwards = y < box.y + box.height / 2
-            yield _text(edge.label, x, y - 6.0 if upwards else y + 13.0, LABEL_SIZE, FAINT_INK, paper="#ffffff")
+            y += -6.0 if upwards else 13.0
+            yield _text(edge.label, x, y, LABEL_SIZE, FAINT_INK, paper="#ffffff")
 
 
 def _tag(picture: Picture, tag: Tag) -> str:
@@ -179,7 +180,7 @@ def _tag(picture: Picture, tag: Tag) -> str:
     limit = max(4, int(place.width / (0.62 * LABEL_SIZE)))
     shown = words if len(words) <= limit else words[: limit - 1] + "…"
     body = (
-        f'<rect x="{_n(place.x)}" y="{_n(place.y + 1)}" width="{_n(place.width)}" height="{_n(place.height - 3)}" '
+        f"<rect {_corners(Rectangle(place.x, place.y + 1, place.width, place.height - 3))} "
         f'rx="6" fill="#ffffff" stroke="{style.stroke}" stroke-width="0.7" stroke-dasharray="3 2"/>'
         + _text(shown, place.x + place.width / 2, place.y + 10.5, LABEL_SIZE, FAINT_INK)
     )
@@ -189,7 +190,7 @@ def _tag(picture: Picture, tag: Tag) -> str:
 
 
 def _legend(picture: Picture) -> Iterator[tuple[Box, float]]:
-    for role in picture.roles:
+    for role in picture.roles if len(picture.roles) > 1 else ():
         box = Box(role=role, lines=(role.value,))
         yield box, box_size(box)[0]
 

@@ -11,7 +11,7 @@ from symgraph.viz.picture import Role
 
 @dataclass(slots=True)
 class UpdateGroup:
-    """States that get new values together, and the nodes only they need."""
+    """States that get new values together, and the nodes only they need. No states: a check of inputs."""
 
     states: list[Node] = field(default_factory=list)
     values: list[Node] = field(default_factory=list)
@@ -25,7 +25,7 @@ def group_updates(
     """Groups in topological order; the one shared by several others (a step counter) comes first.
 
     An update is final if no other update reads its new value (w, not its moments m and v). A node
-    belongs to the final update that it is for, or to the shared group if it is for several. Expects every update's value among the nodes.
+    belongs to the final update that it is for, or to the shared group if it is for several.
     """
     keys = _keys(nodes, roles)
     groups: dict[Node | None, UpdateGroup] = {}

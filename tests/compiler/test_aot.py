@@ -33,6 +33,7 @@ from compiler.aot.elf import read_elf
 from compiler.aot.export import SelftestCase, export
 from compiler.aot.header import comment
 from compiler.aot.library import load_library
+from compiler.aot.relocate import patch_aarch64, patch_x86_64
 from compiler.llvm.entry_cpu import portable, required_features
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Buffer, Kernel, Store, constant
@@ -380,6 +381,37 @@ def test_other_targets_of_elf(tmp_path, triple, cpu):
     assert len(elf.exported) == 5 and elf.machine == (62 if "x86" in triple else 183)
     if "x86" in triple and Target.host().is_x86:
         load_library(artifact["shared"]).selftest()
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "at", "target", "patched"),
+    [
+        (283, 0x94000000, 0x1000, 0x1008, 0x94000002),  # bl
+        (282, 0x14000000, 0x1008, 0x1000, 0x17FFFFFE),  # b, backwards
+        (280, 0x54000000, 0x1000, 0x1008, 0x54000040),  # b.eq
+        (279, 0x36000000, 0x1000, 0x1008, 0x36000040),  # tbz w0, #0
+        (275, 0x90000000, 0x1FFC, 0x2004, 0xB0000000),  # adrp x0, the next page
+        (274, 0x10000000, 0x1000, 0x1005, 0x30000020),  # adr x0
+        (277, 0x91000000, 0x1000, 0x2010, 0x91004000),  # add x0, x0, #0x10
+        (299, 0x3DC00000, 0x1000, 0x2020, 0x3DC00800),  # ldr q0, [x0, #32]
+        (286, 0xF9400000, 0x1000, 0x2008, 0xF9400400),  # ldr x0, [x0, #8]
+        (261, 0, 0x1000, 0x0FF0, 0xFFFFFFF0),  # a word relative to its place
+    ],
+)
+def test_relocations_of_aarch64(kind, word, at, target, patched):
+    image = bytearray(word.to_bytes(4, "little"))
+    patch_aarch64(kind)(image, 0, target, at)
+    assert int.from_bytes(image, "little") == patched
+
+
+def test_relocations_that_do_not_fit():
+    for kind, target in ((283, 1 << 28), (280, 1 << 21), (275, 1 << 33)):
+        with pytest.raises(ExportError):
+            patch_aarch64(kind)(bytearray(4), 0, target, 0)
+    with pytest.raises(ExportError, match="relocation 9 of x86-64"):
+        patch_x86_64(9)
+    with pytest.raises(ExportError, match="2 GiB"):
+        patch_x86_64(2)(bytearray(4), 0, 1 << 32, 0)
 
 
 @pytest.mark.parametrize(

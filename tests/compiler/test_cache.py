@@ -13,10 +13,19 @@ import pytest
 from native_programs import copy_program, two_steps, two_steps_result
 
 from compiler.jit import cache
+from compiler.jit.identity import program_identity
 from compiler.jit.load import load
 from compiler.llvm.target import Target
 
 TEXT = "define i32 @answer() {\n  ret i32 42\n}\n"
+
+
+def text() -> str:
+    return TEXT
+
+
+def key(module: str, target: Target) -> str:
+    return cache.key_of(module.encode(), target)
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +42,10 @@ def entry(folder: Path) -> Path:
 
 def test_the_second_time_comes_from_the_disk(folder):
     host = Target.host()
-    code, found = cache.compiled(TEXT, host, cache=True)
+    code, found = cache.compiled(text, host, cache=True)
     assert not found and len(list(folder.iterdir())) == 1
-    assert cache.compiled(TEXT, host, cache=True) == (code, True)
-    assert cache.compiled(TEXT, host, cache=False) == (code, False)
+    assert cache.compiled(text, host, cache=True) == (code, True)
+    assert cache.compiled(text, host, cache=False) == (code, False)
 
 
 def test_loaded_code_runs(folder):
@@ -51,33 +60,64 @@ def test_loaded_code_runs(folder):
 def test_the_key_depends_on_all_that_the_code_depends_on(monkeypatch):
     host = Target.host()
     keys = {
-        cache.key_of(TEXT, host), cache.key_of(TEXT + "\n", host),
-        cache.key_of(TEXT, Target(host.triple, host.cpu, host.features + ",+avx")),
-        cache.key_of(TEXT, Target(host.triple, "x86-64", host.features)),
-        cache.key_of(TEXT, Target("aarch64-unknown-linux-gnu", host.cpu, host.features)),
+        key(TEXT, host), key(TEXT + "\n", host),
+        key(TEXT, Target(host.triple, host.cpu, host.features + ",+avx")),
+        key(TEXT, Target(host.triple, "x86-64", host.features)),
+        key(TEXT, Target("aarch64-unknown-linux-gnu", host.cpu, host.features)),
     }
     monkeypatch.setattr(cache, "versions", lambda: "another LLVM")
-    assert len(keys | {cache.key_of(TEXT, host)}) == 6
+    assert len(keys | {key(TEXT, host)}) == 6
+
+
+def test_programs_are_found_without_emitting_them(folder, monkeypatch):
+    load(two_steps())
+    monkeypatch.setattr("compiler.jit.load.emit_program", lambda *a, **k: pytest.fail("emitted"))
+    assert load(two_steps()).code.from_cache
+    with pytest.raises(pytest.fail.Exception):
+        load(two_steps("another_name"))
+
+
+def test_identities_tell_programs_apart_and_do_not_depend_on_the_process():
+    one, other = copy_program((3,), np.dtype(np.float32)), copy_program((4,), np.dtype(np.float32))
+    identities = [program_identity(p, fast) for p in (one, other, two_steps()) for fast in (True, False)]
+    assert len(set(identities)) == 6 and None not in identities
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import hashlib, symgraph\n"
+        "from native_programs import two_steps\n"
+        "from compiler.jit.identity import program_identity\n"
+        "from compiler.llvm.entry import emit_program\n"
+        "from compiler.llvm.target import Target\n"
+        "print(hashlib.sha256(program_identity(two_steps(), True)).hexdigest())\n"
+        "print(hashlib.sha256(emit_program(two_steps(), Target.host(), python=True).encode()).hexdigest())\n"
+    )
+    here = Path(__file__)
+    command = [sys.executable, "-c", code, str(here.parents[2]), str(here.parent)]
+    runs = {
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True).stdout
+        for seed in ("1", "2")
+    }
+    assert len(runs) == 1 and len(runs.pop().split()) == 2
 
 
 def test_every_damage_is_noticed_and_repaired(folder):
     host = Target.host()
-    code, _ = cache.compiled(TEXT, host, cache=True)
+    code, _ = cache.compiled(text, host, cache=True)
     path = entry(folder)
     whole = path.read_bytes()
     damaged = [whole[:n] for n in (0, 1, 17, 100, len(whole) - 1)] + [whole + b"\0", b"\0" * len(whole)]
     damaged += [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(0, len(whole), 7)]
     for data in damaged:
         path.write_bytes(data)
-        assert cache.read(folder, cache.key_of(TEXT, host)) is None
-    assert cache.compiled(TEXT, host, cache=True) == (code, False)
+        assert cache.read(folder, key(TEXT, host)) is None
+    assert cache.compiled(text, host, cache=True) == (code, False)
     assert path.read_bytes() == whole
 
 
 def test_an_entry_under_a_wrong_name_is_not_taken(folder):
     host = Target.host()
-    cache.compiled(TEXT, host, cache=True)
-    other = cache.key_of(TEXT + "; another", host)
+    cache.compiled(text, host, cache=True)
+    other = key(TEXT + "; another", host)
     entry(folder).rename(folder / f"{other}.object")
     assert cache.read(folder, other) is None
 
@@ -97,10 +137,10 @@ def test_folders_that_do_not_work_are_no_cache(tmp_path, monkeypatch, kind):
     chosen = {"file": blocker, "below a file": blocker / "x", "read-only": Path("/proc/self/x")}.get(kind)
     if kind == "directory in the entry's place":
         chosen = tmp_path / "c"
-        (chosen / f"{cache.key_of(TEXT, Target.host())}.object").mkdir(parents=True)
+        (chosen / f"{key(TEXT, Target.host())}.object").mkdir(parents=True)
     monkeypatch.setattr(cache, "directory", lambda: chosen or Path("nul\0"))
     for _ in range(2):
-        code, found = cache.compiled(TEXT, Target.host(), cache=True)
+        code, found = cache.compiled(text, Target.host(), cache=True)
         assert code and not found
     assert not list(tmp_path.glob("**/*.part"))
 
@@ -122,7 +162,7 @@ def test_a_full_disk_leaves_nothing_half_written(folder):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        _, found = cache.compiled(TEXT, Target.host(), cache=True)
+        _, found = cache.compiled(text, Target.host(), cache=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not found and not list(folder.iterdir())

@@ -26,7 +26,7 @@ class Product:
 
     def __init__(
         self, m, n, k, *, layout="nn", dtype: DType = float32, batch=(), shared_right=False, target=HOST,
-        extra=(),
+        extra=(), few_rows=False,
     ) -> None:
         self.m, self.n, self.k, self.layout = extent(m), extent(n), extent(k), layout
         self.batch = tuple(extent(b) for b in batch)
@@ -41,7 +41,7 @@ class Product:
             "product", batch=self.batch, m=self.m, n=self.n, k=self.k, left=self.left, right=self.right,
             left_unit="k" if layout[0] == "n" else "m", right_unit="n" if layout[1] == "n" else "k",
             epilogue=self.epilogue, buffers=(self.a, self.b, *extra, self.c), extents=self.names, dtype=dtype,
-            target=target,
+            target=target, few_rows=few_rows,
         )
         self.native = [Native(step.kernel, target) for step in self.steps]
 
@@ -142,6 +142,15 @@ def test_few_rows_or_columns(m, n, layout, dtype):
     product = Product(m, n, "k", layout=layout, dtype=dtype, batch=(2,))
     for size, k in ((0, 3), (1, 0), (1, 1), (5, 17), (33, 64), (300, 31), (2100, 9), (4, 700)):
         product.check({"m": size, "n": size, "k": k})
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn"])
+@pytest.mark.parametrize("k", [70, "k"])
+def test_few_rows_at_run_time(layout, k):
+    product = Product("m", 90, k, layout=layout, few_rows=True)
+    for m in (0, 1, 3, 4, 5, 8, 9, 40):
+        for depth in (70,) if k == 70 else (0, 70, 600):
+            product.check({"m": m, "k": depth})
 
 
 def test_deep_transposed_left_operand_is_packed():

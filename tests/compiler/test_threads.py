@@ -156,8 +156,7 @@ def test_results_do_not_depend_on_the_number_of_threads(batch):
 
 
 def shared_by(kernel: Kernel, extents: list[str]) -> str:
-    writer = Writer()
-    return emit_is_worth_sharing(writer, kernel, extents)
+    return emit_is_worth_sharing(Writer(), kernel, extents)
 
 
 def test_only_launches_with_enough_work_are_shared():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 from symgraph import nn
 from symgraph.eager import Parameter, State
 from symgraph.errors import ShapeError, StateError
-from symgraph.symbol import input
+from symgraph.graph import topological
+from symgraph.symbol import input, node_of
 
 
 class Block(nn.Module):
@@ -129,6 +133,23 @@ def test_two_values_for_one_shared_parameter_are_refused():
     state["b.weight"] = state["b.weight"] + 1
     with pytest.raises(StateError, match=r"b\.weight: shared with a\.weight"):
         model.load_state_dict(state)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_is_a_model_of_its_own(copied):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.Dropout(0.5))
+    model.tied = model[0]
+    model[0].bias.requires_grad = False
+    x = input("x", ("batch", 3))
+    before = node_of(model(x))
+    other = copied(model)
+    other[0].weight.assign(np.zeros((4, 3), np.float32))
+    assert other.tied is other[0] and other[0].weight.name == "0.weight" and model[0].weight.numpy().any()
+    assert not other[0].bias.requires_grad and isinstance(other[0].weight, Parameter)
+    assert other[0].weight.data.ctypes.data % 64 == 0
+    states = {n.attrs["state"] for n in topological([before]) if n.op.name == "state"}
+    after = [n.attrs["state"] for n in topological([node_of(other(x))]) if n.op.name == "state"]
+    assert len(after) == len(states) and not states & set(after)
 
 
 def test_train_and_eval_reach_every_module():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from symgraph.viz.layout.cluster import Inside, items_of
@@ -33,7 +34,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A reference at a box instead of a line that would be too long: to box `source`, or to `more` of them."""
+    """A reference at a box instead of a line that would be too long: to box `source`, or to `more` boxes."""
 
     place: Rectangle
     source: int
@@ -86,10 +87,14 @@ class _Arrangement:
         return [(w, height) for w, (_, height) in zip(wide, self.sizes, strict=True)]
 
     def _lanes(self) -> list[int]:
-        """A cluster stands in the last lane of its boxes, unless that makes lines run in circles."""
-        lanes = [max(self.picture.boxes[b].lane.value for b in boxes) for boxes in self.items]
+        """A cluster stands in the lane of most of its boxes, unless that makes lines run in circles."""
+        lanes = [self._lane(boxes) for boxes in self.items]
         pairs = {(self.item_of[e.source], self.item_of[e.target]) for e in self.picture.edges}
         return consistent_lanes(lanes, sorted((a, b) for a, b in pairs if a != b))
+
+    def _lane(self, boxes: list[int]) -> int:
+        count = Counter(self.picture.boxes[box].lane.value for box in boxes)
+        return min(count, key=lambda lane: (-count[lane], lane))
 
     def layout(self) -> Layout:
         sheet = self._outer_sheet()

@@ -13,6 +13,8 @@ TITLE_HEIGHT = 20.0
 TITLE_WIDTH = 170.0  # a longer title is cut to the frame's width
 PORT = 8.0  # width kept for a line that goes through a frame
 
+Key = tuple[int | None, int]  # cluster and level, or None and the box itself
+
 
 def items_of(picture: Picture) -> list[list[int]]:
     """Boxes by the item they belong to: a cluster is one item if no path leaves it and comes back.
@@ -20,12 +22,14 @@ def items_of(picture: Picture) -> list[list[int]]:
     Otherwise it is cut into levels (the number of times a path to a box has changed cluster), between
     which no circle is possible.
     """
-    whole = _grouped([(b.cluster, 0) if b.cluster is not None else (None, i) for i, b in enumerate(picture.boxes)])
+    keys: list[Key] = [
+        (None, i) if b.cluster is None else (b.cluster, 0) for i, b in enumerate(picture.boxes)
+    ]
+    whole = _grouped(keys)
     circular = _in_circles(picture, whole)
     if not circular:
         return whole
     level = _levels(picture)
-    keys = [(b.cluster, 0) if b.cluster is not None else (None, i) for i, b in enumerate(picture.boxes)]
     for item in circular:
         for box in whole[item]:
             if picture.boxes[box].cluster is not None:
@@ -45,8 +49,8 @@ def _levels(picture: Picture) -> list[int]:
     return level
 
 
-def _grouped(keys: list[tuple[int | None, int]]) -> list[list[int]]:
-    groups: dict[tuple[int | None, int], list[int]] = {}
+def _grouped(keys: list[Key]) -> list[list[int]]:
+    groups: dict[Key, list[int]] = {}
     for index, key in enumerate(keys):
         groups.setdefault(key, []).append(index)
     return list(groups.values())

@@ -7,7 +7,7 @@ from math import ceil, sqrt
 from symgraph.viz.layout.place import SPACE
 from symgraph.viz.layout.sheet import LANES, Grid, Sheet
 
-TALLEST = 1500.0  # pixels a drawing may be high before it is cut
+TALLEST = 3000.0  # pixels a drawing may be high before it is cut
 PROPORTION = 1.5  # width to height of a drawing that is cut
 GAP = 48.0  # pixels between rows, on average
 
@@ -43,7 +43,7 @@ def _crossing(sheet: Sheet, row: list[int], count: int) -> list[int]:
 
 
 def _cuts(crossing: list[int], heights: list[float], blocks: int) -> list[int]:
-    """First rows of the blocks: near equal heights, each cut moved a little to where it goes through least."""
+    """First rows of the blocks: near equal heights, each cut moved a little to where it crosses least."""
     count = len(heights)
     below = [0.0] * (count + 1)  # the height from each row down
     for r in reversed(range(count)):

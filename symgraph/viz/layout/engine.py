@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from symgraph.viz.layout.columns import cut_into_blocks
 from symgraph.viz.layout.order import Ladder, reduce_crossings
@@ -93,7 +94,7 @@ def _slots(sheet: Sheet, grid: Grid, plan: Plan) -> Slots:
                 ladder.add(bends[key], row - grid.starts[block])
             chain.append(bends[key])
         chain.append(arc.target)
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             if (a, b) not in joined:
                 joined.add((a, b))
                 ladder.join(*((a, b) if step > 0 else (b, a)))
@@ -128,7 +129,8 @@ def _spread(count: int, main: list[int], reach: float) -> list[float]:
     if len(main) != 1 or count > 3:
         return even
     middle = main[0]
-    return [0.0 if i == middle else reach * (i - middle) / max(middle, count - 1 - middle) for i in range(count)]
+    widest = max(middle, count - 1 - middle, 1)
+    return [reach * (i - middle) / widest for i in range(count)]
 
 
 def _ends(sheet: Sheet, arc: Arc, is_bus: bool, enter: float) -> tuple[float, float]:
@@ -146,7 +148,7 @@ def _place(sheet: Sheet, slots: Slots, ports: list[tuple[float, float]]) -> None
     linked: set[tuple[int, int, float]] = set()
     for index, chain in slots.chain.items():
         leave, enter = ports[index]
-        for i, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(chain)):
             if (a, b, enter) in linked:
                 continue
             linked.add((a, b, enter))

@@ -1,4 +1,4 @@
-"""Absolute places of a prepared sheet: columns, row heights, tracks of buses, and the points of every line."""
+"""Absolute places of a prepared sheet: columns, row heights, tracks of buses, the points of every line."""
 
 from __future__ import annotations
 
@@ -180,13 +180,13 @@ class _Geometry:
         chain = self.slots.chain[index]
         lane_x = self.lane_x[self.grid.block(arc.source), self.sheet.lanes[arc.source]]
         start, end = self._x(arc.source) + leave, self._x(arc.target) + enter
-        points = [(start, self._edge(arc.source, leaving=True)), (start, self._row_side(arc.source, leaving=True))]
+        points = [(start, y(arc.source, leaving=True)) for y in (self._edge, self._row_side)]
         step = 1 if self.grid.row[arc.target] > self.grid.row[arc.source] else -1
         for i, slot in enumerate(chain[1:-1], start=1):
             row = self.grid.row[arc.source] + i * step
             sides = (self.row_top[row], self.row_end[row])
             points += [(lane_x + self.slots.x[slot], y) for y in (sides if step > 0 else sides[::-1])]
-        points += [(end, self._row_side(arc.target, leaving=False)), (end, self._edge(arc.target, leaving=False))]
+        points += [(end, y(arc.target, leaving=False)) for y in (self._row_side, self._edge)]
         return Piece(tuple(points), True)
 
     def _bus_line(self, bus: Bus) -> Piece:

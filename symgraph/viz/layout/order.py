@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import pairwise
 
 SWEEPS = 12
 COUNTED = 3000  # slots up to which crossings are counted, so that the best sweep is kept
@@ -64,7 +65,7 @@ def _sweep(ladder: Ladder, downwards: bool) -> None:
 def crossings(ladder: Ladder) -> int:
     """Pairs of arcs that cross between neighbouring rows, by counting inversions."""
     total = 0
-    for upper, lower in zip(ladder.rows, ladder.rows[1:], strict=False):
+    for upper, lower in pairwise(ladder.rows):
         place = {slot: i for i, slot in enumerate(lower)}
         ends = [e for slot in upper for e in sorted(place[n] for n in ladder.down[slot])]
         total += _inversions(ends)

@@ -56,7 +56,7 @@ def plan_arcs(sheet: Sheet, grid: Grid) -> Plan:
 
 
 def _bends(sheet: Sheet, spans: list[int], limit: int) -> int:
-    """Bends that are needed if no arc passes through more rows than `limit`; arcs of one source share them."""
+    """Bends needed if no arc passes through more than `limit` rows; arcs of one source share them."""
     longest: dict[int, int] = {}
     for arc, span in zip(sheet.arcs, spans, strict=True):
         if span <= limit:

@@ -76,8 +76,8 @@ class _Rows:
         is_source = set(sources)
         for item in order:
             if item not in is_source:
-                lowest = max((self.row[u] + gap for u, gap in self.graph.above[item] if u not in is_source), default=0)
-                self._put(item, lowest, 1)
+                above = (self.row[u] + gap for u, gap in self.graph.above[item] if u not in is_source)
+                self._put(item, max(above, default=0), 1)
         for item in reversed(sources):
             lowest = min((self.row[w] - gap for w, gap in self.graph.below[item]), default=0)
             self._put(item, lowest, -1)
@@ -99,8 +99,11 @@ class _Rows:
         backward one, which is longer."""
         last = max(self.row)
         for item in order:
-            if self.lanes[item] != UPDATE:
-                self._move(item, min((self.row[w] - gap for w, gap in self.graph.below[item]), default=last))
+            limits = [self.row[w] - gap for w, gap in self.graph.below[item]]
+            if limits and self.lanes[item] != UPDATE:
+                self._move(item, min(limits))
+            elif self.lanes[item] == FORWARD and self.graph.above[item]:
+                self._move(item, last)
 
     def balance(self, order: Iterable[int]) -> None:
         """Move each item of `order` in turn to the row it wants, where that has room."""

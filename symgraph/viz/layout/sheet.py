@@ -1,4 +1,4 @@
-"""What the steps of the layout pass on: items of a size in lanes, arcs between them, their rows and blocks."""
+"""What the steps of the layout pass on: items of a size in lanes, arcs between them, rows and blocks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Sheet:
 
     def followers(self) -> list[tuple[int, int]]:
         """(source, target) of the arcs into the update lane: an update may stand level with its gradient."""
-        return [(a.source, a.target) for a in self.arcs if self.lanes[a.source] != self.lanes[a.target] == UPDATE]
+        into = (arc for arc in self.arcs if self.lanes[arc.target] == UPDATE)
+        return [(arc.source, arc.target) for arc in into if self.lanes[arc.source] != UPDATE]
 
 
 @dataclass(slots=True)

@@ -20,16 +20,12 @@ class Channel:
         self.ends[owner] = (min(low, a, b), max(high, a, b))
 
     def assign(self) -> tuple[dict[Hashable, int], int]:
-        """The owners' tracks and how many there are: first fit in order of the left ends, short ones first."""
+        """The owners' tracks and how many there are: first fit in order of the left ends."""
         tracks: dict[Hashable, int] = {}
         free_from: list[float] = []
         for owner, (low, high) in sorted(self.ends.items(), key=lambda item: item[1]):
-            for track, end in enumerate(free_from):
-                if end + CLEARANCE <= low:
-                    break
-            else:
-                track = len(free_from)
-                free_from.append(high)
-            free_from[track] = high
+            free = (track for track, end in enumerate(free_from) if end + CLEARANCE <= low)
+            track = next(free, len(free_from))
+            free_from[track : track + 1] = [high]
             tracks[owner] = track
         return tracks, len(free_from)

@@ -1,0 +1,1 @@
+"""What symgraph reaches, measured: `python -m symgraph.bench` prints it and writes docs/benchmarks.md."""

@@ -1,0 +1,39 @@
+"""`symgraph draw`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import symgraph as sg
+from symgraph.commands.models import MODEL_HELP, UsageError, open_any
+
+HELP = "draw a model: .svg, .html, .dot or .png by the suffix of the file"
+EXAMPLES = """\
+  symgraph draw digits.safetensors -o digits.svg
+  symgraph draw train.py:step -o step.html --stage derive_gradients
+  symgraph draw train.py:model -o layers.svg"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=f"{MODEL_HELP}; a module, symbol or tensor too")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the picture")
+    parser.add_argument("--stage", metavar="NAME", help="of a compiled function: 'written', a pass, or 'clusters' "
+                        "(the fused kernels, the default)")  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = open_any(arguments.model)
+    if isinstance(found, sg.Function):
+        stage = arguments.stage or "clusters"
+        if stage not in found.stages:
+            raise UsageError(f"there is no stage {stage!r}; the stages are {', '.join(found.stages)}")
+        path = found.draw(arguments.output, stage=stage)
+    elif arguments.stage:
+        raise UsageError(f"--stage: {arguments.model} is not a compiled function, it has no stages")
+    elif isinstance(found, sg.nn.Module | sg.Symbol | sg.Tensor | sg.Graph):
+        path = sg.draw(found, arguments.output)
+    else:
+        raise sg.SymgraphError(f"{arguments.model} is a {type(found).__name__}, which has no graph to draw")
+    print(path)
+    return 0
