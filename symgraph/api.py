@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,15 @@ from symgraph.viz import draw
 
 # Functions that change states run one at a time: two of them may share a state.
 _updates_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In the child of a fork the lock may be held by a thread that is not there."""
+    global _updates_lock
+    _updates_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Function:

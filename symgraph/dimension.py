@@ -74,6 +74,9 @@ class Dim:
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[type[Dim], tuple[dict[Monomial, int]]]:
+        return Dim, (dict(self.terms),)  # the hash of a str differs between processes
+
     def __repr__(self) -> str:
         return "+".join(_monomial_text(*term) for term in self.terms).replace("+-", "-")
 

@@ -11,7 +11,7 @@ from symgraph.op import Kind
 
 
 def order_clusters(graph: Graph, clusters: list[Cluster]) -> Plan:
-    """Decide what each cluster stores, and sort. Updates that cannot go into their state at once are deferred."""
+    """Decide what each cluster stores, and sort. Updates that cannot go into their state wait aside."""
     maker = mark_stored(graph, clusters)
     if not all(c.stored for c in clusters):
         return order_clusters(graph, [c for c in clusters if c.stored])

@@ -58,9 +58,9 @@ def page(measured: Measured) -> str:
 
 
 HEAD = """\
-Written by `make bench` (with `make bench-peers`, PyTorch and JAX run beside it). Each figure is the median wall
-time of one call, on one thread of one core, in a process of its own; what is compared takes turns. Compile
-times are the best of three, since they are single calls."""
+Written by `make bench` (with `make bench-peers`, PyTorch and JAX run beside it). Each figure is the median
+wall time of one call, on one thread of one core, in a process of its own; what is compared takes turns.
+Compile times are the best of three, since they are single calls."""
 
 NOTES = f"""\
 - *matmul* is a ratio: numpy's time, that is OpenBLAS's on one thread with its own choice of kernels, over

@@ -23,8 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="N", help="prefix of the C functions and of the files (default: the model's)"
     )
-    parser.add_argument("--kind", type=lambda text: text.split(","), default=KINDS.split(","), metavar="KINDS",
-                        help=f"what to write, of {KINDS} (default: all)")  # fmt: skip
+    parser.add_argument(
+        "--kind",
+        type=lambda text: text.split(","),
+        default=KINDS.split(","),
+        metavar="KINDS",
+        help=f"what to write, of {KINDS} (default: all)",
+    )
     parser.add_argument(
         "--target", default="native", metavar="T", help="the machine to build for (default: %(default)s)"
     )

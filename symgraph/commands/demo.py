@@ -16,14 +16,34 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=Path, default=Path("symgraph-demo"), metavar="DIR",
-                        help="folder for pictures, model and binary (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--epochs", type=_positive, default=Settings().epochs, metavar="N",
-                        help="passes over the training images (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--seed", type=_seed, default=Settings().seed, metavar="N",
-                        help="of weights, dropout and the order of the images (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--world", choices=("both", *WORLDS), default="both",
-                        help="train in one world only, and write its figures to DIR/WORLD.json")  # fmt: skip
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("symgraph-demo"),
+        metavar="DIR",
+        help="folder for pictures, model and binary (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=_positive,
+        default=Settings().epochs,
+        metavar="N",
+        help="passes over the training images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        default=Settings().seed,
+        metavar="N",
+        help="of weights, dropout and the order of the images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--world",
+        choices=("both", *WORLDS),
+        default="both",
+        help="train in one world only, and write its figures to DIR/WORLD.json",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only the results")
 
 
@@ -32,8 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.world == "both":
         return 0 if run_demo(arguments.output, settings, arguments.quiet, print) else 1
     outcome = run_world(arguments.world, arguments.output, settings, arguments.quiet)
-    print(f"{arguments.world}: test accuracy {outcome.accuracy:.2%}, {outcome.step_seconds * 1e6:.1f} us a step, "
-          f"peak memory {outcome.peak_bytes / 2**20:.0f} MiB")  # fmt: skip
+    print(
+        f"{arguments.world}: test accuracy {outcome.accuracy:.2%}, {outcome.step_seconds * 1e6:.1f} us a step, "
+        f"peak memory {outcome.peak_bytes / 2**20:.0f} MiB"
+    )
     return 0
 
 

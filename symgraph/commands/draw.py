@@ -18,8 +18,11 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=f"{MODEL_HELP}; a module, symbol or tensor too")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the picture")
-    parser.add_argument("--stage", metavar="NAME", help="of a compiled function: 'written', a pass, or 'clusters' "
-                        "(the fused kernels, the default)")  # fmt: skip
+    parser.add_argument(
+        "--stage",
+        metavar="NAME",
+        help="of a compiled function: 'written', a pass, or 'clusters' (the fused kernels, the default)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

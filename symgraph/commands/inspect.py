@@ -23,10 +23,16 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="FILE",
-                        help="a file of sg.save or Function.save, a shared library, or script.py:NAME")  # fmt: skip
-    parser.add_argument("--stage", metavar="NAME",
-                        help="print this stage of a function's compilation instead (see its 'stages')")  # fmt: skip
+    parser.add_argument(
+        "model",
+        metavar="FILE",
+        help="a file of sg.save or Function.save, a shared library, or script.py:NAME",
+    )
+    parser.add_argument(
+        "--stage",
+        metavar="NAME",
+        help="print this stage of a function's compilation instead (see its 'stages')",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -26,8 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", metavar="MODEL", help=f"{MODEL_HELP}; or a shared library that `build` wrote"
     )
     parser.add_argument("input", type=Path, metavar="INPUT.npz", help="an array under each input's name")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz",
-                        help="where to write an array under each output's name ('out' for a single one)")  # fmt: skip
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT.npz",
+        help="where to write an array under each output's name ('out' for a single one)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

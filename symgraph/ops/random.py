@@ -19,7 +19,7 @@ TWO_PI = 6.283185307179586
 
 
 def _squares(k: Any, key: Any, counter: Any, position: Any) -> tuple[Any, Any, Any]:
-    """Widynski 2020, "Squares: a fast counter-based RNG": three rounds of squaring 64 bits."""
+    """Widynski 2020, "Squares: a fast counter-based RNG": three rounds of squaring."""
     y = (counter * (1 << 32) + position) * key
     z = y + key
     x = _swap_halves(k, y * y + y)
