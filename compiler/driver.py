@@ -17,7 +17,8 @@ from compiler.jit.load import load
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Kernel
 from compiler.loop.math import expand_math
-from compiler.lower.cluster import copy_step, lower_cluster
+from compiler.lower.cluster import copy_step
+from compiler.lower.reuse import Lowering
 from compiler.lower.step import Step
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
@@ -143,29 +144,30 @@ def _lower_plan(plan: Plan, target: Target) -> list[Step]:
     graph = plan.graph
     in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
     dims = dims_of(graph)
+    lowering = Lowering(lambda node: in_place.get(node, node), dims, target)
     steps: list[Step] = []
+    maker: dict[Node, Cluster] = {}
     for cluster in plan.clusters:
-        steps.extend(lower_cluster(cluster, lambda node: in_place.get(node, node), dims, target))
+        steps.extend(lowering.steps(cluster))
+        maker.update(dict.fromkeys(cluster.stored, cluster))
     for state, value in graph.updates:
         if value in plan.deferred:
-            steps.append(copy_step(value, state, _maker(plan, value), dims))
+            steps.append(copy_step(value, state, maker[value], dims))
     return share_kernels(steps)
-
-
-def _maker(plan: Plan, value: Node) -> Cluster:
-    return next(c for c in plan.clusters if value in c.stored)
 
 
 def share_kernels(steps: list[Step]) -> list[Step]:
     """Name kernels so that equal ones are one: k0, k1, ... in order of first use."""
     known: dict[Kernel, Kernel] = {}
-    shared = []
+    # Clusters that are alike have one kernel object, which is quicker to compare than the kernel.
+    named: dict[int, Kernel] = {}
     for step in steps:
-        if step.kernel not in known:
-            expanded = expand_math(step.kernel)
-            known[step.kernel] = replace(expanded, name=f"k{len(known)}")
-        shared.append(replace(step, kernel=known[step.kernel]))
-    return shared
+        if id(step.kernel) not in named:
+            if step.kernel not in known:
+                expanded = expand_math(step.kernel)
+                known[step.kernel] = replace(expanded, name=f"k{len(known)}")
+            named[id(step.kernel)] = known[step.kernel]
+    return [replace(step, kernel=named[id(step.kernel)]) for step in steps]
 
 
 def _program(

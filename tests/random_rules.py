@@ -21,7 +21,7 @@ UNARY = (
     "nn.gelu({x})", "nn.gelu({x}, approximate='tanh')", "nn.silu({x})", "-{x}", "sg.abs({x})", "sg.square({x})",
     "{x} ** 3", "1.0 / ({x} * {x} + 0.5)", "sg.clip({x}, min=-0.7, max=0.8)", "sg.sign({x})", "sg.floor({x})",
     "{x} * 0.5 + 1.0", "1.0 - {x}", "sg.pow(sg.abs({x}) + 0.2, 1.7)", "sg.stop_gradient({x}) * {x}", "{x} / 4.0",
-    "{x} + 0.0", "{x} * 1.0", "-(-{x})", "sg.zeros_like({x}) - {x}", "sg.full_like({x}, 2) * {x}",
+    "{x} + 0.0", "{x} * 1.0", "-(-{x})", "sg.zeros_like({x}) - {x}", "sg.full_like({x}, 2) * {x}", "sg.full_like({x}, 3)",
 )  # fmt: skip
 BINARY = (
     "{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} / ({y} * {y} + 0.5)", "sg.maximum({x}, {y})", "sg.minimum({x}, {y})",

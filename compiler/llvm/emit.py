@@ -34,7 +34,7 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelCode:
 
     Raises CompileError for a kernel that breaks the rules of the loop IR.
     """
-    writer = Writer(native_maximum=not target.is_x86)
+    writer = Writer(target)
     statements = _statements(kernel, target, writer)
     loop = _parallel_loop(kernel)
     if loop is None:
@@ -81,7 +81,7 @@ def _run_tasks(statements: Statements, loop: For) -> None:
 
 def _tasks(kernel: Kernel, target: Target, loop: For) -> tuple[str, tuple[str, ...]]:
     """The function that counts the iterations of the parallel loop, and its declarations."""
-    writer = Writer(native_maximum=not target.is_x86)
+    writer = Writer(target)
     statements = _statements(kernel, target, writer)
     start, stop = statements.bounds(loop)
     distance = binary(writer, "sub", stop, start)
@@ -101,7 +101,9 @@ def _function(kernel: Kernel, target: Target, writer: Writer, parallel: bool) ->
     parameters += [_extents(kernel)] if kernel.extents else []
     parameters += ["i64 %begin", "i64 %end"] if parallel else []
     width = target.vector_bits
-    attributes = f'nounwind noinline "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
+    # A loop that fills memory must not become a call of memset: artifacts have no C library.
+    widths = f'"prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
+    attributes = f'nounwind noinline "no-builtins" {widths}'
     head = f"define internal void @{kernel.name}({', '.join(parameters)}) {attributes} {{"
     lines = [head, "entry:", *writer.entry, "  br label %body", "body:", *writer.lines, "  ret void", "}", ""]
     return "\n".join(lines)

@@ -35,7 +35,7 @@ PREDICATES = {
     "bool": {"lt": "ult", "le": "ule", "gt": "ugt", "ge": "uge", "eq": "eq", "ne": "ne"},
 }
 NAN = literal_text(float("nan"), float64)
-INTRINSICS = {"sqrt": "sqrt", "floor": "floor", "round": "roundeven", "abs": "fabs"}
+INTRINSICS = {"sqrt": "sqrt", "abs": "fabs"}
 
 
 def binary(writer: Writer, op: str, x: Value, y: Value) -> Value:
@@ -44,8 +44,6 @@ def binary(writer: Writer, op: str, x: Value, y: Value) -> Value:
         known = index_arithmetic(writer, op, x, y)
         if known is not None:
             return known
-    if op == "mod" and x.dtype in FLOATS:
-        return _float_remainder(writer, x, y)
     lanes, (a, b) = operands(writer, x, y)
     kind = type_text(x.dtype, lanes)
     dtype = bool_ if op in COMPARISON else x.dtype
@@ -85,7 +83,7 @@ def _float(writer: Writer, op: str, dtype: DType, lanes: int, a: str, b: str) ->
         return writer.op(f"{FLOAT_OPS[op]} {kind} {a}, {b}")
     if op not in ("maximum", "minimum"):
         raise CompileError(f"operator {op} is not defined on {dtype}; expected integers or bool")
-    if writer.native_maximum:
+    if not writer.target.is_x86:
         return writer.call(kind, f"llvm.{op}.{suffix_text(dtype, lanes)}", [(kind, a), (kind, b)])
     if is_constant(a):
         a, b = b, a
@@ -98,21 +96,6 @@ def _float(writer: Writer, op: str, dtype: DType, lanes: int, a: str, b: str) ->
         return larger
     lost = writer.op(f"fcmp uno {kind} {b}, {b}")
     return writer.op(f"select {flags} {lost}, {kind} {b}, {kind} {larger}")
-
-
-def _float_remainder(writer: Writer, x: Value, y: Value) -> Value:
-    """x - floor(x/y)*y, exact while the quotient is below 2^24 (2^53 for f64); inf as y gives x."""
-    zero, one, infinity = (Value(x.dtype, literal_text(v, x.dtype)) for v in (0.0, 1.0, float("inf")))
-    quotient = unary(writer, "floor", binary(writer, "div", x, y))
-    rest = fma(writer, unary(writer, "neg", quotient), y, x)
-    # The rounded quotient may be one off: then the rest lies outside [0, y).
-    ratio = binary(writer, "div", rest, y)
-    below, above = binary(writer, "lt", ratio, zero), binary(writer, "ge", ratio, one)
-    lowered = select(writer, above, binary(writer, "sub", rest, y), rest)
-    rest = select(writer, below, binary(writer, "add", rest, y), lowered)
-    endless = binary(writer, "eq", unary(writer, "abs", y), infinity)
-    crosses = binary(writer, "lt", binary(writer, "mul", x, y), zero)
-    return select(writer, endless, select(writer, crosses, y, x), rest)
 
 
 def unary(writer: Writer, op: str, x: Value) -> Value:
@@ -164,13 +147,6 @@ def select(writer: Writer, condition: Value, x: Value, y: Value) -> Value:
     lanes, (c, a, b) = operands(writer, condition, x, y)
     kind = type_text(x.dtype, lanes)
     return result(x.dtype, lanes, writer.op(f"select {type_text(bool_, lanes)} {c}, {kind} {a}, {kind} {b}"))
-
-
-def fma(writer: Writer, x: Value, y: Value, z: Value) -> Value:
-    lanes, texts = operands(writer, x, y, z)
-    kind = type_text(x.dtype, lanes)
-    name = f"llvm.fma.{suffix_text(x.dtype, lanes)}"
-    return result(x.dtype, lanes, writer.call(kind, name, [(kind, text) for text in texts]))
 
 
 def cast(writer: Writer, x: Value, dtype: DType) -> Value:

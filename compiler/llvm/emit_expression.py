@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from compiler.llvm.emit_arithmetic import binary, cast, fma, select, unary
+from compiler.llvm.emit_arithmetic import binary, cast, select, unary
 from compiler.llvm.emit_memory import Memory
+from compiler.llvm.emit_rounding import fma, remainder, rounded
 from compiler.llvm.emit_value import Value, literal_text
 from compiler.loop.grammar import Binary, Call, Cast, Const, Expr, Index, Load, Local, Select, Unary
 from compiler.loop.walk import operands
 from symgraph.errors import CompileError
+from symgraph.types import FLOATS
 
 Memo = dict[int, Value]
 
@@ -46,8 +48,12 @@ class Expressions:
                 return self._named(name)
             case Load(buffer):
                 return self.memory.load(buffer, parts)
+            case Unary("floor" | "round" as op):
+                return rounded(writer, op, parts[0])
             case Unary(op):
                 return unary(writer, op, parts[0])
+            case Binary("mod") if parts[0].dtype in FLOATS:
+                return remainder(writer, parts[0], parts[1])
             case Binary(op):
                 return binary(writer, op, parts[0], parts[1])
             case Select():

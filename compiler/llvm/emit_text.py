@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from compiler.llvm.target import Target
+
 
 class Writer:
     """Appends instructions. Allocas and strides go to `entry`, which runs before everything else.
 
     `lanes` is the width of the vector loop being written (0 outside of one), `mask` the lanes that
-    run (None: all), and `sure` tells that at least one of them does. `native_maximum`: the target has an
-    instruction whose maximum propagates NaN.
+    run (None: all), and `sure` tells that at least one of them does. What is written never calls libm:
+    `target` tells which operations are instructions.
     """
 
-    def __init__(self, native_maximum: bool = False) -> None:
-        self.native_maximum = native_maximum
+    def __init__(self, target: Target) -> None:
+        self.target = target
         self.entry: list[str] = []
         self.lines: list[str] = []
         self.label = "body"

@@ -55,6 +55,20 @@ class Target:
             return 32
         return 16
 
+    @property
+    def has_fma(self) -> bool:
+        """Whether fma is an instruction; where not, LLVM would call libm."""
+        if self.triple.startswith(("aarch64", "arm64")):
+            return True
+        return "+fma" in self.features.split(",") or self.cpu in BITS_BY_CPU
+
+    @property
+    def has_rounding(self) -> bool:
+        """Whether floor and round to even are instructions; where not, LLVM would call libm."""
+        if self.triple.startswith(("aarch64", "arm64", "wasm")) or self.cpu in BITS_BY_CPU:
+            return True
+        return "+sse4.1" in self.features.split(",") or self.cpu == "x86-64-v2"
+
     def lanes(self, dtype: DType) -> int:
         """Elements of a vector register. A bool counts as 4 bytes: it is mostly a mask of floats."""
         return self.vector_bits // 8 // (4 if dtype == bool_ else dtype.itemsize)

@@ -66,7 +66,9 @@ class Contraction:
     target: Target
 
     def multiply_add(self, a: Expr, b: Expr, total: Expr) -> Expr:
-        return call("fma", a, b, total) if self.dtype in FLOATS else total + a * b
+        """a * b + total; in one rounding where the target has an instruction for it."""
+        fused = self.dtype in FLOATS and self.target.has_fma
+        return call("fma", a, b, total) if fused else total + a * b
 
     def kernel(self, suffix: str, body: tuple[Statement, ...], scratch: tuple[Buffer, ...]) -> KernelStep:
         """A kernel over those of the buffers that its body touches."""

@@ -11,6 +11,7 @@ from symgraph.ops.layout import BROADCAST
 
 # One basic block of thousands of operations takes LLVM seconds; several of this size do not.
 LARGEST_CLUSTER = 64
+MOST_EPILOGUE_READS = 2
 FREE = (Kind.ELEMENTWISE, Kind.RANDOM, Kind.GATHER)
 
 
@@ -40,7 +41,8 @@ class Fitter:
     """Joins nodes to clusters of one graph."""
 
     def __init__(self, graph: Graph):
-        self._returning = returning_reductions(graph)
+        self._users = graph.users()
+        self._returning = returning_reductions(self._users)
 
     def join(self, cluster: Cluster, node: Node) -> bool:
         """Add the node if the rules allow it."""
@@ -49,7 +51,7 @@ class Fitter:
         if cluster.form is Form.LOOP:
             fits = self._join_loop(cluster, node)
         elif cluster.form is Form.CONTRACTION:
-            fits = _join_epilogue(cluster, node)
+            fits = not self._belongs_elsewhere(cluster, node) and _join_epilogue(cluster, node)
         else:
             fits = False
         if fits:
@@ -88,6 +90,28 @@ class Fitter:
             return False
         cluster.labels[node] = labels
         return True
+
+    def _belongs_elsewhere(self, cluster: Cluster, node: Node) -> bool:
+        """Work on a value with several users stays out of the epilogue, unless it feeds the next product.
+
+        The value is stored for the others anyway, and so would be each result: a batch norm's backward
+        would read three matrices for one. Nor may an epilogue walk many matrices, a tile at a time: Adam
+        in one took twice the time of Adam in a loop of its own.
+        """
+        leaves = [leaf for i in node.inputs for leaf in leaves_behind(i)]
+        inside = [leaf for leaf in leaves if leaf in cluster.labels]
+        if any(len(self._users[leaf]) > 1 for leaf in inside) and not self._feeds_product(node):
+            return True
+        read = {leaf for member in (*cluster.nodes[1:], node) for i in member.inputs for leaf in leaves_behind(i)}
+        large = [leaf for leaf in read if leaf not in cluster.labels and leaf.type.size == node.type.size]
+        return len(large) > MOST_EPILOGUE_READS
+
+    def _feeds_product(self, node: Node) -> bool:
+        users = list(self._users[node])
+        for user in users:
+            if user.op.kind is Kind.LAYOUT:
+                users.extend(self._users[user])
+        return any(user.op.kind is Kind.CONTRACTION for user in users)
 
     def _statistics_agree(self, cluster: Cluster, node: Node) -> bool:
         """Reductions whose results are used inside must all run over one set of axes, and come back."""
@@ -216,13 +240,16 @@ def _join_epilogue(cluster: Cluster, node: Node) -> bool:
     return True
 
 
-def returning_reductions(graph: Graph) -> frozenset[Node]:
+def is_reduction(node: Node) -> bool:
+    return node.op.kind is Kind.REDUCTION
+
+
+def returning_reductions(users: dict[Node, list[Node]]) -> frozenset[Node]:
     """Reductions whose result is spread over the reduced axes again: a norm's statistics, softmax's sum.
 
     The others (a loss, the gradient of a bias) leave their cluster.
     """
-    users = graph.users()
-    return frozenset(n for n in graph.nodes if n.op.kind is Kind.REDUCTION and _comes_back(n, users))
+    return frozenset(n for n in users if is_reduction(n) and _comes_back(n, users))
 
 
 def _comes_back(reduction: Node, users: dict[Node, list[Node]], limit: int = 200) -> bool:

@@ -58,8 +58,9 @@ class Partition:
             self._depend(chosen, other)
 
     def _preference(self, number: int) -> tuple[bool, int]:
-        """Clusters with statistics first: what they feed should ride along; then the latest."""
-        return (not self.clusters[number].reductions, -number)
+        """Clusters with statistics or a product first: what they feed should ride along; then the latest."""
+        cluster = self.clusters[number]
+        return (cluster.form is Form.LOOP and not cluster.reductions, -number)
 
     def _open(self, cluster: Cluster) -> int:
         self.clusters.append(cluster)

@@ -52,10 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.world == "both":
         return 0 if run_demo(arguments.output, settings, arguments.quiet, print) else 1
     outcome = run_world(arguments.world, arguments.output, settings, arguments.quiet)
-    print(
-        f"{arguments.world}: test accuracy {outcome.accuracy:.2%}, {outcome.step_seconds * 1e6:.1f} us a step, "
-        f"peak memory {outcome.peak_bytes / 2**20:.0f} MiB"
-    )
+    accuracy, step = f"{outcome.accuracy:.2%}", f"{outcome.step_seconds * 1e6:.1f} us"
+    peak = f"{outcome.peak_bytes / 2**20:.0f} MiB"
+    print(f"{arguments.world}: test accuracy {accuracy}, {step} a step, peak memory {peak}")
     return 0
 
 

@@ -1,10 +1,13 @@
 """The code generator against numpy: every operator, memory pattern and loop mode, at edge extents."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from kernel_runner import Native, module_text
 
 from compiler.llvm.emit import emit_kernel
+from compiler.llvm.object import assembly
 from compiler.llvm.target import Target
 from compiler.loop.grammar import (
     Accumulate,
@@ -95,13 +98,14 @@ def test_comparisons(dtype):
         np.testing.assert_array_equal(out, NUMPY[op](x, y), err_msg=op)
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.cpu)
 @pytest.mark.parametrize("dtype", [float32, float64])
-def test_float_unary(dtype):
+def test_float_unary(dtype, target):
     ops = {"neg": np.negative, "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "round": np.rint}
     kernel, _ = map_kernel(dtype, dtype, *(lambda x, y, o=o: Unary(o, x) for o in ops))
     x = floats(np.random.default_rng(2), 50, dtype)
     outs = [np.zeros(50, dtype) for _ in ops]
-    Native(kernel)(x, x.copy(), *outs, extents={"n": 50})
+    Native(kernel, target)(x, x.copy(), *outs, extents={"n": 50})
     with np.errstate(all="ignore"):
         for function, out in zip(ops.values(), outs, strict=True):
             np.testing.assert_array_equal(out, function(x))
@@ -205,6 +209,52 @@ def test_memory_patterns(target):
 
 
 M_EXPR = index(M)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.cpu)
+@pytest.mark.parametrize("dtype", [float32, float64])
+def test_fma_rounds_once_even_where_it_is_not_an_instruction(dtype, target):
+    kernel, _ = map_kernel(
+        dtype, dtype, lambda x, y: call("fma", x, y, -(x * y)), lambda x, y: call("fma", x, y, x)
+    )
+    generator = np.random.default_rng(17)
+    x, y = generator.standard_normal((2, 100)).astype(dtype)
+    error, total = np.zeros(100, dtype), np.zeros(100, dtype)
+    Native(kernel, target)(x, y, error, total, extents={"n": 100})
+    exact = [Fraction(a) * Fraction(b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    lost = [float(e - Fraction(float(p))) for e, p in zip(exact, x * y, strict=True)]
+    np.testing.assert_array_equal(error, np.array(lost, dtype))
+    wanted = [float(e + Fraction(float(a))) for e, a in zip(exact, x, strict=True)]
+    np.testing.assert_array_max_ulp(total, np.array(wanted, dtype), 1)
+
+
+def test_fma_of_infinities_and_large_numbers():
+    kernel, _ = map_kernel(float64, float64, lambda x, y: call("fma", x, y, y))
+    x, y = np.array([np.inf, 1e305, -1e305, 1.0, np.nan]), np.array([2.0, 2.0, 1e10, -np.inf, 1.0])
+    for target in TARGETS:
+        out = np.zeros(5)
+        Native(kernel, target)(x, y, out, extents={"n": 5})
+        np.testing.assert_array_equal(out, [np.inf, 2e305, -np.inf, -np.inf, np.nan])
+
+
+def test_float_remainder():
+    kernel, _ = map_kernel(float32, float32, lambda x, y: Binary("mod", x, y))
+    x = np.array([5, -5, 5, -5, 0, 7.5, 1e6, 5, -5, 1], np.float32)
+    y = np.array([3, 3, -3, -3, 2, 2.5, 7, np.inf, np.inf, 0], np.float32)
+    out = np.zeros(10, np.float32)
+    Native(kernel)(x, y, out, extents={"n": 10})
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(out, np.mod(x, y))
+
+
+def test_nothing_calls_the_math_library():
+    target = Target("x86_64-unknown-linux-gnu", "x86-64")
+    kernel, _ = map_kernel(
+        float32, float32, lambda x, y: call("fma", x, y, x), lambda x, y: Unary("floor", x),
+        lambda x, y: Unary("round", x), lambda x, y: Binary("mod", x, y), lambda x, y: x * 0.0,
+    )
+    text = assembly(module_text(kernel, target)[0], target)
+    assert "call" not in text
 
 
 def test_bool_memory():
