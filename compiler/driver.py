@@ -1,91 +1,54 @@
-"""From a graph to a native function: passes, clusters, kernels, memory plan, code."""
+"""The compiler's door: a native function for a graph, compiled now or taken from the cache on disk."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compiler import pipeline
-from compiler.clusters import Cluster, Plan
-from compiler.jit.function import NativeFunction
-from compiler.jit.load import load
+from compiler.graph_key import GraphKey, graph_key
+from compiler.jit import cache as disk
+from compiler.jit.function import Code, NativeFunction
+from compiler.jit.load import link, load
+from compiler.jit.state import has_fast_entry
+from compiler.llvm.entry import emit_program
+from compiler.llvm.entry_kernels import updates_weights
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Kernel
-from compiler.loop.math import expand_math
-from compiler.lower.cluster import copy_step
-from compiler.lower.reuse import Lowering
-from compiler.lower.step import Step
-from compiler.memory import MemoryPlan, plan_memory
-from compiler.passes.fuse import fuse
-from compiler.program import Argument, Check, Launch, Program
+from compiler.program import Argument
+from compiler.recipe import Lowered, Options, Recipe
+from compiler.stored import Stored, decode, encode
 from symgraph import reference
-from symgraph.dimension import Dim, names_of
 from symgraph.graph import Graph, Node
+from symgraph.types import TensorType
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`skip` names optional passes to leave out; `fuse=False` makes every node a kernel; `frozen` takes
-    weights as constants."""
-
-    training: bool = False
-    fuse: bool = True
-    skip: frozenset[str] = frozenset()
-    frozen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """Everything known of a function before native code is made."""
-
-    stages: tuple[pipeline.Stage, ...]
-    plan: Plan
-    steps: tuple[Step, ...]
-    memory: MemoryPlan
-    program: Program
-    seconds: dict[str, float]
-
-    @property
-    def graph(self) -> Graph:
-        return self.stages[-1].graph
-
-    @property
-    def derived(self) -> Graph:
-        """The graph with all gradients written out, before anything was rewritten for speed."""
-        return next(stage.graph for stage in self.stages if stage.name == "derive_gradients")
+__all__ = ["Compiled", "Lowered", "Options", "compile_graph", "lower", "run_plainly", "weight_array"]
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A lowered function and its native code."""
+    """A native function and what it was compiled from. `seconds` are what its compilation took, by step."""
 
-    lowered: Lowered
+    recipe: Recipe
     native: NativeFunction
     seconds: dict[str, float]
+
+    @property
+    def lowered(self) -> Lowered:
+        """Every step of the compilation; taken only now if the function came from the cache."""
+        return self.recipe.lowered
 
 
 def lower(
     graph: Graph, name: str, output_names: Sequence[str], options: Options, target: Target
 ) -> Lowered:
     """All steps up to the program, for a target."""
-    stages = pipeline.run(
-        graph, training=options.training, frozen=options.frozen, skip=options.skip
-    )
-    seconds = {stage.name: stage.seconds for stage in stages[1:]}
-    start = time.perf_counter()
-    final = stages[-1].graph
-    plan = fuse(final, merge=options.fuse)
-    seconds["fuse"] = (fused := time.perf_counter()) - start
-    steps = _lower_plan(plan, target)
-    memory = plan_memory(final, steps)
-    program = _program(name, output_names, final, steps, memory)
-    seconds["lower"] = time.perf_counter() - fused
-    return Lowered(stages, plan, tuple(steps), memory, program, seconds)
+    return Recipe(graph, name, tuple(output_names), options, target).lowered
 
 
 def compile_graph(
@@ -95,33 +58,88 @@ def compile_graph(
     options: Options,
     *,
     threads: int | None = None,
-    lock: Any = None,
+    lock: threading.Lock | None = None,
 ) -> Compiled:
-    """A native function for this machine."""
-    target = Target.host()
-    lowered = lower(graph, name, output_names, options, target)
+    """A native function for this machine; from the cache on disk if an equal graph was compiled before."""
     start = time.perf_counter()
-    weights = [weight_array(node) for node in lowered.memory.weights]
+    recipe = Recipe(graph, name, tuple(output_names), options, Target.host())
+    folder = disk.directory()
+    key = _key(recipe) if folder is not None else None
+    if folder is None or key is None:
+        return _compile(recipe, threads, lock)
+    stored = _read(folder, key)
+    if stored is not None:
+        native = _link(recipe, stored, threads, lock)
+        return Compiled(recipe, native, {"cache": time.perf_counter() - start})
+    compiled = _compile(recipe, threads, lock, cache=False)
+    _write(folder, key, compiled)
+    return compiled
+
+
+def _compile(
+    recipe: Recipe, threads: int | None, lock: threading.Lock | None, cache: bool = True
+) -> Compiled:
+    """`cache`: look for the object code of the program, for graphs that have no key."""
+    lowered = recipe.lowered
+    start = time.perf_counter()
     native = load(
         lowered.program,
-        target,
-        weights,
+        recipe.target,
+        [weight_array(node) for node in lowered.memory.weights],
         threads=threads,
+        cache=cache,
         lock=lock,
-        fallback=partial(run_plainly, lowered.derived),
+        fallback=partial(_run_recipe, recipe),
     )
-    return Compiled(lowered, native, {**lowered.seconds, "native code": time.perf_counter() - start})
+    return Compiled(recipe, native, {**lowered.seconds, "native code": time.perf_counter() - start})
+
+
+def _key(recipe: Recipe) -> GraphKey | None:
+    options = recipe.options
+    switches = (options.training, options.fuse, sorted(options.skip), options.frozen)
+    settings = (recipe.name, recipe.output_names, switches, has_fast_entry())
+    return graph_key(recipe.graph, settings, recipe.target, options.frozen)
+
+
+def _read(folder: Path, key: GraphKey) -> Stored | None:
+    data = disk.read(folder, key.text)
+    return decode(data, key) if data is not None else None
+
+
+def _write(folder: Path, key: GraphKey, compiled: Compiled) -> None:
+    lowered, code = compiled.lowered, compiled.native.code.object_code
+    entry = encode(lowered.memory.weights, updates_weights(lowered.program), code, key)
+    disk.write(folder, key.text, entry)
+
+
+def _link(
+    recipe: Recipe, stored: Stored, threads: int | None, lock: threading.Lock | None
+) -> NativeFunction:
+    """The function of stored code. What only errors and reports need is compiled when they do."""
+    weights = tuple(Argument("weight", TensorType(w.shape, w.dtype)) for w in stored.weights)
+    code = Code(partial(_text, recipe), stored.object_code, recipe.target, from_cache=True)
+    return link(
+        replace(recipe.interface, weights=weights),
+        code,
+        stored.weights,
+        threads=threads,
+        lock=(lock or threading.Lock()) if stored.updates else None,
+        fallback=partial(_run_recipe, recipe),
+    )
+
+
+def _text(recipe: Recipe) -> str:
+    return emit_program(recipe.lowered.program, recipe.target, python=has_fast_entry())
+
+
+def _run_recipe(recipe: Recipe, arrays: Sequence[np.ndarray]) -> Any:
+    return run_plainly(recipe.derived, arrays)
 
 
 def weight_array(node: Node) -> np.ndarray:
     """The memory of a state, in place; a constant's own array."""
     state = node.attrs.get("state")
     return state.data if state is not None else np.ascontiguousarray(node.attrs["value"])
-
-
-def _check(node: Node, steps: Sequence[Step], memory: MemoryPlan) -> Check:
-    last = max(number for number, step in enumerate(steps) if node in step.memories)
-    return Check(last, memory.places[node])
 
 
 def run_plainly(graph: Graph, arrays: Sequence[np.ndarray]) -> Any:
@@ -132,62 +150,3 @@ def run_plainly(graph: Graph, arrays: Sequence[np.ndarray]) -> Any:
     for (state, _), new in zip(graph.updates, news, strict=True):
         state.attrs["state"].data[...] = new
     return outputs[0] if len(outputs) == 1 else outputs
-
-
-def dims_of(graph: Graph) -> tuple[str, ...]:
-    """Named dimensions in order of first appearance in the inputs."""
-    return names_of(e for node in graph.inputs for e in node.type.shape)
-
-
-def _lower_plan(plan: Plan, target: Target) -> list[Step]:
-    """Kernels of all clusters in order, then copies of updates that had to be kept aside."""
-    graph = plan.graph
-    in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
-    dims = dims_of(graph)
-    lowering = Lowering(lambda node: in_place.get(node, node), dims, target)
-    steps: list[Step] = []
-    maker: dict[Node, Cluster] = {}
-    for cluster in plan.clusters:
-        steps.extend(lowering.steps(cluster))
-        maker.update(dict.fromkeys(cluster.stored, cluster))
-    for state, value in graph.updates:
-        if value in plan.deferred:
-            steps.append(copy_step(value, state, maker[value], dims))
-    return share_kernels(steps)
-
-
-def share_kernels(steps: list[Step]) -> list[Step]:
-    """Name kernels so that equal ones are one: k0, k1, ... in order of first use."""
-    known: dict[Kernel, Kernel] = {}
-    # Clusters that are alike have one kernel object, which is quicker to compare than the kernel.
-    named: dict[int, Kernel] = {}
-    for step in steps:
-        if id(step.kernel) not in named:
-            if step.kernel not in known:
-                expanded = expand_math(step.kernel)
-                known[step.kernel] = replace(expanded, name=f"k{len(known)}")
-            named[id(step.kernel)] = known[step.kernel]
-    return [replace(step, kernel=named[id(step.kernel)]) for step in steps]
-
-
-def _program(
-    name: str, output_names: Sequence[str], graph: Graph, steps: Sequence[Step], memory: MemoryPlan
-) -> Program:
-    dims = dims_of(graph)
-    extents = tuple(Dim.named(d) for d in dims)
-    return Program(
-        name=name,
-        inputs=tuple(Argument(n.name, n.type) for n in graph.inputs),
-        outputs=tuple(
-            Argument(label, n.type) for label, n in zip(output_names, graph.outputs, strict=True)
-        ),
-        weights=tuple(Argument(n.name, n.type) for n in memory.weights),
-        dims=dims,
-        slots=memory.slots,
-        launches=tuple(
-            Launch(s.kernel, tuple(memory.places[m] for m in s.memories), extents) for s in steps
-        ),
-        checks=tuple(_check(node, steps, memory) for node in graph.checks),
-    )
-
-

@@ -22,12 +22,13 @@ from compiler.llvm.engine import versions
 from compiler.llvm.target import Target
 from symgraph.dimension import Dim
 from symgraph.graph import Graph, Node
-from symgraph.op import Kind, Op
+from symgraph.op import Op
 from symgraph.symbol import CONSTANT, INPUT, STATE
 from symgraph.types import TensorType
 
 FORMAT = "symgraph graph 1"
 PACKAGES = (symgraph, compiler)
+OWN = (*(package.__name__ for package in PACKAGES), "numpy")
 
 
 class _NoKeyError(Exception):
@@ -54,7 +55,7 @@ def graph_key(graph: Graph, settings: Sequence[object], target: Target, frozen: 
     walk = _Walk(frozen)
     digest = hashlib.sha256()
     try:
-        head = (FORMAT, source, versions(), repr(target), *map(repr, settings))
+        head = (FORMAT, source, versions(), np.__version__, repr(target), *map(repr, settings))
         for part in (*head, *walk.rows(graph)):
             data = part.encode("utf-8", "surrogatepass")
             digest.update(b"%d:" % len(data) + data)
@@ -78,17 +79,15 @@ def source_hash() -> str | None:
     return digest.hexdigest()
 
 
-@cache
 def is_own(op: Op) -> bool:
-    """Whether all of an op's meaning stands in source that `source_hash` covers."""
-    return all(_is_own_function(part) for part in (op.infer, op.evaluate, op.body, op.vjp))
+    """Whether all of an op's meaning stands in source that `source_hash` covers, or in numpy's."""
+    parts = (op.infer, op.evaluate, op.body, op.vjp)
+    return all(part is None or isinstance(part, str) or _home_of(part) in OWN for part in parts)
 
 
-def _is_own_function(part: Any) -> bool:
-    if part is None or isinstance(part, str):
-        return True
-    module = getattr(getattr(part, "func", part), "__module__", None) or ""
-    return module.split(".")[0] in {package.__name__ for package in PACKAGES}
+def _home_of(function: Any) -> str:
+    """The package that a function, or the one behind a partial, was written in."""
+    return (getattr(getattr(function, "func", function), "__module__", None) or "").split(".")[0]
 
 
 @dataclass(slots=True)
@@ -98,6 +97,7 @@ class _Walk:
     frozen: bool
     states: dict[Any, int] = field(default_factory=dict)
     constants: list[Node] = field(default_factory=list)
+    _own: set[Op] = field(default_factory=set)
     _types: dict[TensorType, str] = field(default_factory=dict)
 
     def rows(self, graph: Graph) -> Iterator[str]:
@@ -120,8 +120,10 @@ class _Walk:
             return self._state(node.attrs["state"])
         if node.op is CONSTANT:
             self.constants.append(node)
-        elif node.op.kind is not Kind.SOURCE and not is_own(node.op):
-            return self._refuse(node.op)
+        elif node.op not in self._own:
+            if not is_own(node.op):
+                return self._refuse(node.op)
+            self._own.add(node.op)
         return ",".join([f"{name}={self._value(value)}" for name, value in node.attrs.items()])
 
     def _type(self, kind: TensorType) -> str:

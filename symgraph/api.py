@@ -74,7 +74,7 @@ class Function:
         leaves = (result,) if isinstance(result, np.ndarray) else result
         return rebuild(self._structure, leaves)
 
-    def _as_arrays(self, arrays: Sequence[Any]) -> list[np.ndarray]:
+    def _as_arrays(self, arrays: Sequence[Any]) -> Sequence[np.ndarray]:
         return self._native.signature.arrays([a.data if isinstance(a, Tensor) else a for a in arrays])
 
     def _in_order(self, arrays: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:

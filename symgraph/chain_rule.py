@@ -51,7 +51,7 @@ def accumulate(adjoints: dict[Any, Value], parts: Iterable[tuple[Any, Value]]) -
     """The sum rule: a value used several times receives the sum over its uses."""
     for key, part in parts:
         known = adjoints.get(key)
-        adjoints[key] = part if known is None else known + part  # pyright: ignore[reportOperatorIssue]
+        adjoints[key] = part if known is None else known + part
 
 
 def reaching(results: Iterable[Node], sources: Iterable[Node]) -> set[Node]:

@@ -130,7 +130,7 @@ class Tensor(Value):
         return self.data.shape[0]
 
     def __iter__(self) -> Iterator[Value]:
-        return (self[i] for i in range(len(self)))  # pyright: ignore[reportIndexIssue]
+        return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self.data)

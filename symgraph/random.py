@@ -62,7 +62,7 @@ class Generator:
     def _draw(self, like: Value, draw: Any, always: bool) -> Value:
         seen = read(self.counter, like)
         # Eagerly `seen` is the state itself, so the next value is made before it changes.
-        return carry(draw(self.key, seen), self.counter, seen, seen + 1, always)  # pyright: ignore
+        return carry(draw(self.key, seen), self.counter, seen, seen + 1, always)
 
     def uniform(self, like: Value, shape: Any, dtype: DType = float32, always: bool = True) -> Value:
         """Uniform numbers in [0, 1) in the world of `like`."""

@@ -59,5 +59,4 @@ def jit(fn: Callable[..., Any]) -> Callable[..., Any]:
             compiled[key] = trace(fn, *key)
         return compiled[key](*map(np.asarray, values))
 
-    call.compiled = compiled  # pyright: ignore[reportFunctionMemberAccess]
     return call

@@ -264,7 +264,10 @@ def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
 
 @meaning("standardize_over")
 def standardize_over(x: np.ndarray, *, axes: tuple[int, ...], eps: float) -> np.ndarray:
-    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+    count = math.prod(x.shape[a] for a in axes)
+    centered = x - x.sum(axes, keepdims=True) / np.float64(count)
+    variance = np.square(centered).sum(axes, keepdims=True) / np.float64(count)
+    return centered / np.sqrt(variance + eps)
 
 
 @meaning("cross_entropy_each")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -25,40 +24,32 @@ def blocks(page: Path, language: str) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_and_shell_and_c(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A page's blocks run one after another in one namespace and one folder."""
-    monkeypatch.chdir(tmp_path)
+def run_python(page: Path) -> None:
+    """A page's blocks one after another, in one namespace."""
     names: dict[str, object] = {"__name__": "page"}
     for line, code in blocks(page, "python"):
         # Empty lines before the code put errors, and locations in reports, at the page's own line numbers.
         exec(compile("\n" * line + code, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_and_shell_and_c(page: Path, tmp_path: Path) -> None:
+    """In one folder, and in processes of their own: pages declare ops and rules, which stay declared."""
+    run([sys.executable, "-W", "error", __file__, str(page)], tmp_path)
     for _, code in blocks(page, "sh"):
         for command in code.splitlines():
             if command.startswith("symgraph ") and not command.startswith("symgraph demo"):
-                run_command(command)
-    for _, code in blocks(page, "c"):
-        compile_c(code, tmp_path)
-
-
-def run_command(command: str) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    words = command.split("#")[0].split()
-    done = subprocess.run([sys.executable, "-m", *words], env={**os.environ, "PATH": path}, capture_output=True)
-    assert done.returncode == 0, f"{command}\n{done.stderr.decode()}"
-
-
-def compile_c(code: str, folder: Path) -> None:
-    """Compiled beside the headers that the page's Python code exported."""
+                run([sys.executable, "-m", *command.split("#")[0].split()], tmp_path)
     cc = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if cc is None:
-        return
-    (folder / "block.c").write_text(code)
-    command = [cc, "-std=c99", "-Wall", "-Werror", "-Ibuild", "-c", "block.c", "-o", "block.o"]
-    done = subprocess.run(command, capture_output=True, cwd=folder)
-    assert done.returncode == 0, done.stderr.decode()
+    for _, code in blocks(page, "c") if cc else ():
+        (tmp_path / "block.c").write_text(code)
+        command = [str(cc), "-std=c99", "-Wall", "-Werror", "-Ibuild", "-c", "block.c", "-o", "block.o"]
+        run(command, tmp_path)
+
+
+def run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -70,3 +61,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
     assert [name for name in NAMED_FILE.findall(page.read_text()) if not (ROOT / name).exists()] == []
+
+
+if __name__ == "__main__":
+    run_python(Path(sys.argv[1]))

@@ -43,41 +43,47 @@ def load(
     calls with an empty dimension, which native code refuses, and to explain a wrong index.
     Raises CompileError, BackendUnavailable.
     """
-    count = thread_count(threads)
-    _check_weights(program, weights)
+    thread_count(threads)  # which refuses wrong numbers before anything is compiled
     host = target or Target.host()
     with LOCK:
         fast = has_fast_entry()
         identity = program_identity(program, fast) if cache else None
         emit = partial(emit_program, program, host, python=fast)
         object_code, found = disk.compiled(emit, host, cache, identity)
-        prefix = c_identifier(program.name)
-        exports = ("run", "workspace_bytes", "python") if fast else ("run", "workspace_bytes")
-        library = Library(object_code, [f"{prefix}_{name}" for name in exports])
     code = Code(emit, object_code, host, found)
-    return _function(program, prefix, library, weights, count, lock, code, fallback)
+    exclusive = (lock or threading.Lock()) if updates_weights(program) else None
+    return link(program, code, weights, threads=threads, lock=exclusive, fallback=fallback)
 
 
-def _function(
+def link(
     program: Program,
-    prefix: str,
-    library: Library,
-    weights: Sequence[np.ndarray],
-    threads: int,
-    lock: threading.Lock | None,
     code: Code,
+    weights: Sequence[np.ndarray],
+    *,
+    threads: int | None,
+    lock: threading.Lock | None,
     fallback: Fallback | None,
 ) -> NativeFunction:
+    """The function of object code that `load` made of a program like this.
+
+    Of the program only names, types and dimensions are needed. Calls hold the `lock`; None where they may
+    run side by side.
+    """
+    _check_weights(program, weights)
+    count = thread_count(threads)
+    prefix = c_identifier(program.name)
+    exports = ("run", "workspace_bytes", "python") if has_fast_entry() else ("run", "workspace_bytes")
+    with LOCK:
+        library = Library(code.object_code, [f"{prefix}_{name}" for name in exports])
     shared = runtime()
-    state = new_state(threads, shared.parallel if threads > 1 else 0, weights)
+    state = new_state(count, shared.parallel if count > 1 else 0, weights)
     workspaces = Workspaces(state, shared.push, shared.pop)
     state.owners += (library, workspaces)
     signature = Signature(program.name, program.inputs, program.outputs, program.dims)
     address = library.addresses
     run = CRun(signature, address[f"{prefix}_run"], address[f"{prefix}_workspace_bytes"], state)
-    exclusive = (lock or threading.Lock()) if updates_weights(program) else None
     entry = _entry(program.name, address.get(f"{prefix}_python"), state)
-    return NativeFunction(signature, entry, run, workspaces, exclusive, code, fallback)
+    return NativeFunction(signature, entry, run, workspaces, lock, code, fallback)
 
 
 def _entry(name: str, address: int | None, state: FunctionState) -> Entry:

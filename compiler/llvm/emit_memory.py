@@ -24,7 +24,7 @@ from compiler.llvm.emit_value import (
     type_text,
 )
 from compiler.loop.grammar import Buffer, Reducer
-from symgraph.dimension import Dim, Extent
+from symgraph.dimension import Dim, Extent, Shape, product
 from symgraph.errors import CompileError
 from symgraph.types import bool_, int64
 
@@ -54,6 +54,7 @@ class Memory:
         self.storages: dict[str, Storage] = {}
         self.vector_bytes = vector_bytes
         self._extents: dict[Extent, str] = {}
+        self._strides: dict[Shape, list[Value]] = {}
         self._dummy: dict[str, str] = {}
 
     def extent(self, extent: Extent) -> Value:
@@ -233,12 +234,18 @@ class Memory:
             raise CompileError(
                 f"buffer {buffer.name} has {len(buffer.shape)} axes and is indexed by {len(indices)}"
             )
-        flat, stride = integer(0), 1
-        for place, extent in zip(reversed(indices), reversed(buffer.shape), strict=True):
-            scaled = binary(self.writer, "mul", place, self.extent(stride))
+        flat = integer(0)
+        for place, stride in zip(reversed(indices), self._strides_of(buffer.shape), strict=True):
+            scaled = binary(self.writer, "mul", place, stride)
             flat = binary(self.writer, "add", scaled, flat)
-            stride = stride * extent
         return storage, flat
+
+    def _strides_of(self, shape: Shape) -> list[Value]:
+        """Elements between neighbours along each axis, the last axis first."""
+        if shape not in self._strides:
+            sizes = [product(shape[axis + 1 :]) for axis in reversed(range(len(shape)))]
+            self._strides[shape] = [self.extent(size) for size in sizes]
+        return self._strides[shape]
 
     def _address(self, storage: Storage, flat: str, element: str = "") -> str:
         if flat == "0":

@@ -11,7 +11,7 @@ from compiler.llvm.emit_memory import Memory, Storage
 from compiler.llvm.emit_reduction import Reductions
 from compiler.llvm.emit_transpose import turned_block
 from compiler.llvm.emit_value import MEMORY, Value, as_vector, type_text
-from compiler.llvm.emit_vector import VectorLoop
+from compiler.llvm.emit_vector import Plan, VectorLoop, plan
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Accumulate, Alloc, For, If, Let, Statement, Store
 from symgraph.errors import CompileError
@@ -31,6 +31,7 @@ class Statements:
         self.expressions = Expressions(memory)
         self.reductions: Reductions | None = None
         self.vector_index: tuple[str, Value] | None = None
+        self._plans: dict[int, Plan] = {}
         self._allocas: dict[tuple[int, int], str] = {}
 
     def run(self, statements: tuple[Statement, ...]) -> None:
@@ -120,7 +121,9 @@ class Statements:
             self.step(loop, index, lane_step)
             self.vector_index = None
 
-        vector = VectorLoop(self.expressions, self.target, loop, (start, stop), body)
+        if id(loop) not in self._plans:
+            self._plans[id(loop)] = plan(loop)
+        vector = VectorLoop(self.expressions, self.target, loop, self._plans[id(loop)], (start, stop), body)
         if vector.count == 0:
             return
         if vector.lanes == 1:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from compiler.llvm.emit_arithmetic import binary
 from compiler.llvm.emit_expression import Expressions
-from compiler.llvm.emit_reduction import Reductions, find_places
+from compiler.llvm.emit_reduction import Place, Reductions, find_places
 from compiler.llvm.emit_value import Value, broadcast, integer, iota_text
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Accumulate, Alloc, Cast, Const, For, Index, Load, Store
+from compiler.loop.grammar import Accumulate, Alloc, Buffer, Cast, Const, For, Index, Load, Store
 from compiler.loop.walk import expressions, postorder, statements
 from symgraph.types import DType, bool_, float32, float64, int64
 
@@ -17,6 +18,26 @@ STRAIGHT = 8  # vectors of a static loop that are written one after another
 COPIES = 4  # partial results of a reduction, which hide the latency of an addition
 SMALL, MEDIUM = 32, 100  # operations of a body that is worth COPIES, or half of them
 FLUSH = 16  # unrolled iterations whose sum stays in one level
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What holds for every run of one vector loop: found once, however often it is unrolled."""
+
+    widest: DType
+    places: dict[Place, Buffer]
+    copies: int
+
+
+def plan(loop: For) -> Plan:
+    """The element type that lanes are chosen for, the reductions, and how many partial results they have."""
+    dtypes = _element_types(loop)
+    places = find_places(loop)
+    return Plan(
+        float64 if float64 in dtypes else int64 if dtypes == {int64} else float32,
+        places,
+        _copies(loop) if places else 1,
+    )
 
 
 class VectorLoop:
@@ -27,6 +48,7 @@ class VectorLoop:
         evaluator: Expressions,
         target: Target,
         loop: For,
+        plan: Plan,
         bounds: tuple[Value, Value],
         body: Callable[[str, int], None],
     ) -> None:
@@ -35,29 +57,15 @@ class VectorLoop:
         self.start, self.stop = bounds
         first, last = self.start.literal, self.stop.literal
         self.count = None if first is None or last is None else len(range(first, last, loop.step))
-        self.lanes = self._choose_lanes(target)
-        places = find_places(loop)
-        self.copies = self._choose_copies() if places else 1
-        self.reductions = Reductions(evaluator.memory, places, self.lanes, self.copies)
+        self.lanes = self._choose_lanes(target.lanes(plan.widest))
+        self.copies = plan.copies
+        self.reductions = Reductions(evaluator.memory, plan.places, self.lanes, self.copies)
 
-    def _choose_lanes(self, target: Target) -> int:
-        """A register of the widest float, else of 4-byte elements; no wider than a short static loop."""
-        dtypes = _element_types(self.loop)
-        widest = float64 if float64 in dtypes else int64 if dtypes == {int64} else float32
-        lanes = target.lanes(widest)
+    def _choose_lanes(self, lanes: int) -> int:
+        """A whole register, but no wider than a short static loop."""
         while self.count is not None and lanes // 2 >= max(1, self.count):
             lanes //= 2
         return lanes
-
-    def _choose_copies(self) -> int:
-        body = list(statements(self.loop.body))
-        if any(isinstance(statement, For) for statement in body):
-            return 1
-        size = sum(
-            not isinstance(part, (Index, Const))
-            for statement in body for part in postorder(expressions(statement))
-        )
-        return COPIES if size <= SMALL else COPIES // 2 if size <= MEDIUM else 1
 
     def write(self) -> None:
         evaluate = self.evaluator.evaluate
@@ -133,6 +141,19 @@ class VectorLoop:
         index = binary(self.writer, "add", self.start, scaled)
         with self.writer.running(self.lanes, mask, True):
             self.body(index.scalar, self.loop.step)
+
+
+def _copies(loop: For) -> int:
+    """Partial results of a reduction: fewer for a large body, which hides latency by itself."""
+    body = list(statements(loop.body))
+    if any(isinstance(statement, For) for statement in body):
+        return 1
+    size = sum(
+        not isinstance(part, (Index, Const))
+        for statement in body
+        for part in postorder(expressions(statement))
+    )
+    return COPIES if size <= SMALL else COPIES // 2 if size <= MEDIUM else 1
 
 
 def _element_types(loop: For) -> set[DType]:

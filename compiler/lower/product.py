@@ -16,6 +16,9 @@ from compiler.lower.step import Step
 from compiler.views import follow
 from symgraph.graph import Node
 
+LEFT_UNIT: dict[int | None, Literal["m", "k"] | None] = {-2: "m", -1: "k", None: None}
+RIGHT_UNIT: dict[int | None, Literal["k", "n"] | None] = {-2: "k", -1: "n", None: None}
+
 
 def product_steps(
     cluster: Cluster, home: Callable[[Node], Node], dims: tuple[str, ...], target: Target
@@ -33,8 +36,8 @@ def product_steps(
         k=left.type.shape[-1],
         left=lambda b, i, k: writer.outside.read(left, [*b, i, k]),
         right=lambda b, k, j: writer.outside.read(right, [*b, k, j]),
-        left_unit=_unit(left, "m", "k"),
-        right_unit=_unit(right, "k", "n"),
+        left_unit=LEFT_UNIT[_contiguous_axis(left)],
+        right_unit=RIGHT_UNIT[_contiguous_axis(right)],
         epilogue=writer.epilogue,
         buffers=writer.collect(left, right),
         extents=dims,
@@ -84,14 +87,14 @@ class Product(Fused):
         return tuple(self.buffers.buffers)
 
 
-def _unit(operand: Node, first: Literal["m", "k"], second: Literal["k", "n"]):
-    """Which of an operand's last two indices walks memory one by one."""
+def _contiguous_axis(operand: Node) -> int | None:
+    """Which of an operand's last two axes, -2 or -1, walks memory one by one."""
     reading = follow(operand)
-    if reading.axes is None:
+    if not reading.axes:
         return None
-    rank = operand.type.rank
-    last = reading.axes[-1] if reading.axes else None
-    return second if last == rank - 1 else first if last == rank - 2 else None
+    axis = reading.axes[-1]
+    place = None if axis is None else axis - operand.type.rank
+    return place if place in (-2, -1) else None
 
 
 def _steps(cluster: Cluster, writer: Product, made: tuple[KernelStep, ...]) -> list[Step]:

@@ -179,7 +179,7 @@ def combine_parts(
     group = Group((0,), size, Index("i"))
     source = writer.buffers.of(partial, (parts, size))
     target = writer.buffers.of(reduction, (size,))
-    op = {"add": "add", "multiply": "mul"}.get(reduction.op.body, reduction.op.body)
+    op = "mul" if reduction.op.body == "multiply" else str(reduction.op.body)
     total: Expr = Load(source, (ZERO, group.index))
     for part in range(1, parts):
         total = binary(op, total, Load(source, (Const(part, int64), group.index)))

@@ -25,7 +25,7 @@ def _flag(node: Node) -> Node:
     """How many indices are outside; a sum, because it is 0 where there are none at all."""
     with made_for(node, "check_indices"):
         indices = Symbol(node.inputs[0])
-        outside = (indices < 0) | (indices >= extent_of(node.attrs["extent"], indices))  # pyright: ignore
+        outside = (indices < 0) | (indices >= extent_of(node.attrs["extent"], indices))
         made = sum_(cast(outside, int32))
     assert isinstance(made, Symbol)
     return made.node

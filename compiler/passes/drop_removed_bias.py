@@ -64,6 +64,6 @@ def _without_bias(node: Node, new: dict[Node, Node]) -> Node | None:
             made = reshape(var(plain, axes), node.type.shape)
         else:
             average = reshape(mean(plain, axes), node.type.shape)
-            made = average + reshape(Symbol(new[bias]), node.type.shape)  # pyright: ignore
+            made = average + reshape(Symbol(new[bias]), node.type.shape)
     assert isinstance(made, Symbol)
     return made.node

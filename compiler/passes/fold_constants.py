@@ -38,6 +38,7 @@ def _value(node: Node) -> np.ndarray | None:
     """The array that a constant, or a repeated constant of static shape, stands for."""
     if node.op is CONSTANT:
         return node.attrs["value"]
-    if node.op is BROADCAST and node.inputs[0].op is CONSTANT and isinstance(node.type.size, int):
-        return np.broadcast_to(node.inputs[0].attrs["value"], node.type.shape)
+    shape = [e for e in node.type.shape if isinstance(e, int)]
+    if node.op is BROADCAST and node.inputs[0].op is CONSTANT and len(shape) == node.type.rank:
+        return np.broadcast_to(node.inputs[0].attrs["value"], shape)
     return None

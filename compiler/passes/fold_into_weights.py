@@ -124,7 +124,7 @@ RULES: dict[str, Callable[[Affine, Any, int], Affine | None]] = {
 def _folded(node: Node, form: Affine) -> Node:
     x, w = (Symbol(i) for i in form.product.inputs)
     with made_for(node, "fold_into_weights"):
-        made: Any = matmul(x, w * broadcast_to(form.scale, w.shape))  # pyright: ignore[reportOperatorIssue]
+        made: Any = matmul(x, w * broadcast_to(form.scale, w.shape))
         if form.shift is not None:
             made = made + broadcast_to(form.shift, made.shape)
     return _symbol(made).node

@@ -47,7 +47,7 @@ def _shifted(node: Node, wanted: set[Statistic], new: dict[Node, Node]) -> Node 
         return None
     with made_for(node, "shift_statistics"):
         pivot, first, second = _sums(Symbol(new[found[0]]), found[1])
-        value = maximum(second - square(first), 0.0) if found is spread else pivot + first  # pyright: ignore
+        value = maximum(second - square(first), 0.0) if found is spread else pivot + first
         made = reshape(value, node.type.shape)
     assert isinstance(made, Symbol)
     return made.node
@@ -62,7 +62,7 @@ def _sums(x: Symbol, axes: tuple[int, ...]) -> tuple[Value, Value, Value]:
     """The first row, and E[d], E[d^2] of the distances from it."""
     bounds = tuple((0, 1, 1) if i in axes else (0, e, 1) for i, e in enumerate(x.shape))
     row = static_slice(x, bounds)
-    distance = x - broadcast_to(row, x.shape)  # pyright: ignore
+    distance = x - broadcast_to(row, x.shape)
     kept = tuple(e for i, e in enumerate(x.shape) if i not in axes)
     count = extent_of(product(x.shape[i] for i in axes), x)
-    return reshape(row, kept), sum_(distance, axes) / count, sum_(square(distance), axes) / count  # pyright: ignore
+    return reshape(row, kept), sum_(distance, axes) / count, sum_(square(distance), axes) / count

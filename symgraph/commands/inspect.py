@@ -55,10 +55,10 @@ def _stage(found: Any, stage: str) -> str:
 
 def describe(found: Any) -> Iterator[str]:
     """Lines of text about anything that the commands can open."""
-    if isinstance(found, sg.Function):
-        yield from _of_function(found)
-    elif isinstance(found, SharedModel):
+    if isinstance(found, SharedModel):  # asked first: sg.Function would load the compiler
         yield from _of_library(found)
+    elif isinstance(found, sg.Function):
+        yield from _of_function(found)
     elif isinstance(found, sg.Graph):
         yield from _of_graph(found)
     elif isinstance(found, sg.nn.Module):

@@ -7,13 +7,14 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import symgraph as sg
 from symgraph.errors import SymgraphError
 from symgraph.library import SharedModel
 
-Model = sg.Function | SharedModel
+if TYPE_CHECKING:
+    Model = sg.Function | SharedModel
 MODEL_HELP = "a file written by Function.save, or script.py:NAME, a function or variable of that script"
 
 
@@ -37,7 +38,9 @@ def open_any(text: str) -> Any:
 def open_model(text: str) -> Model:
     """A function that can be called. Raises SymgraphError for anything else."""
     found = open_any(text)
-    if isinstance(found, sg.Function | SharedModel):
+    if isinstance(found, SharedModel):  # asked first: sg.Function would load the compiler
+        return found
+    if isinstance(found, sg.Function):
         return found
     raise SymgraphError(f"{text} is a {type(found).__name__}, expected what sg.function makes")
 

@@ -13,6 +13,7 @@ import numpy as np
 import symgraph as sg
 from symgraph.commands.models import MODEL_HELP, in_order, open_model
 from symgraph.io.atomic import replace_file
+from symgraph.library import SharedModel
 from symgraph.structure import flatten
 
 HELP = "call a model or a shared library on the arrays of a file"
@@ -60,7 +61,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _named(model: Any, results: Any) -> dict[str, np.ndarray]:
-    if isinstance(model, sg.Function):
+    if not isinstance(model, SharedModel):
         return dict(flatten(results))
     arrays = results if isinstance(results, tuple) else (results,)
     names = [argument.name for argument in model.signature.outputs]

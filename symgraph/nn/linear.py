@@ -32,7 +32,7 @@ class Linear(Module):
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ShapeError(f"{self.label}: expected (..., {self.in_features}), got {x.type}")
         product = matmul(x, matrix_transpose(lift_like(self.weight, (x, self.weight))))
-        return product if self.bias is None else product + self.bias  # pyright: ignore[reportOperatorIssue]
+        return product if self.bias is None else product + self.bias
 
     def extra_repr(self) -> str:
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"

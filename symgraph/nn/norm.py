@@ -69,7 +69,7 @@ class BatchNorm(Module):
         count: Any = extent_of(product(x.shape[a] for a in axes), x)
         unbiased = multiply(var(x, axes), divide(count, maximum(count - 1.0, 1.0)))
         seen = read(self.num_batches_tracked, x)
-        tracked: Any = seen + 1  # pyright: ignore[reportOperatorIssue]
+        tracked: Any = seen + 1
         share: Any = self.momentum if self.momentum is not None else divide(1.0, cast(tracked, float32))
         y: Any = batch_norm(x, self.weight, self.bias, self.eps)
         y = _moved(y, self.running_mean, mean(x, axes), share)
@@ -78,7 +78,7 @@ class BatchNorm(Module):
 
     def _by_average(self, x: Any) -> Any:
         center, variance = (lift_like(s, (x, s)) for s in (self.running_mean, self.running_var))
-        scale: Any = rsqrt(variance + self.eps)  # pyright: ignore[reportOperatorIssue]
+        scale: Any = rsqrt(variance + self.eps)
         if self.weight is not None:
             scale = scale * self.weight
         # x - mean first: folding the mean into the bias would cancel digits where it is large.

@@ -74,7 +74,7 @@ def _call_take(x: Any, indices: Any, axis: int = 0) -> Value:
 def _counted_from_start(indices: Value, extent: Extent, what: str) -> Value:
     require(what, indices.dtype, INTEGERS)
     size = extent_of(extent, indices)
-    return within(where(indices < 0, indices + size, indices), extent, what)  # pyright: ignore
+    return within(where(indices < 0, indices + size, indices), extent, what)
 
 
 take = Function(TAKE, _call_take, _call_take)

@@ -347,6 +347,6 @@ def narrow(x: Value, axis: int, start: Extent, stop: Extent) -> Value:
     """x[start:stop] along one axis."""
     if not (at_least(stop, start) and at_least(x.shape[axis], stop)):
         raise ShapeError(f"slice {start}:{stop} lies outside axis {axis} of {x.type}")
-    bounds = [(0, extent, 1) for extent in x.shape]
+    bounds: list[tuple[Extent, Extent, int]] = [(0, extent, 1) for extent in x.shape]
     bounds[axis] = (start, stop, 1)
     return static_slice(x, tuple(bounds))

@@ -113,7 +113,7 @@ def rms_norm(x: Any, weight: Any = None, eps: float = 1e-5, axes: Axis = -1) -> 
     """x / sqrt(mean(x^2) + eps) over axes, times weight (Zhang and Sennrich 2019)."""
     value = lift_like(x, (x,))
     places = normal_axes("rms_norm", axes, value.ndim)
-    scaled = value * back(rsqrt(mean(square(value), places) + eps), value, places)  # pyright: ignore
+    scaled = value * back(rsqrt(mean(square(value), places) + eps), value, places)
     return scaled if weight is None else scaled * weight
 
 

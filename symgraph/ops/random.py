@@ -69,7 +69,7 @@ def random_normal(key: Any, counter: Any, *, shape: Shape, dtype: DType = float3
     """Standard normal numbers by Box and Muller's transform of two uniform streams."""
     radius = random_uniform(key, counter, shape=shape, dtype=dtype)
     angle = random_uniform(key ^ 0x5851F42D4C957F2D, counter, shape=shape, dtype=dtype)
-    return sqrt(-2.0 * log(1.0 - radius)) * cos(TWO_PI * angle)  # pyright: ignore
+    return sqrt(-2.0 * log(1.0 - radius)) * cos(TWO_PI * angle)
 
 
 def random_bernoulli(key: Any, counter: Any, p: float, *, shape: Shape) -> Value:

@@ -145,10 +145,10 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0
     value = lift_like(x, (x,))
     require("var", value.dtype, FLOATS)
     axes = normal_axes("var", axis, value.ndim)
-    distance = value - back(mean(value, axes), value, axes)  # pyright: ignore[reportOperatorIssue]
+    distance = value - back(mean(value, axes), value, axes)
     total = sum_(square(distance), axes)
     count = extent_of(_count(value, axes), value)
-    spread = divide(total, count - correction if correction else count)  # pyright: ignore[reportOperatorIssue]
+    spread = divide(total, count - correction if correction else count)
     return expand_dims(spread, axes) if keepdims and axes else spread
 
 
@@ -189,7 +189,7 @@ def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Value:
     place = normal_axis("argmax", axis, value.ndim)
     largest = back(max_(value, place), value, (place,))
     # A NaN makes the maximum NaN, which equals nothing: then the first NaN is wanted.
-    found = equal(value, largest) if value.dtype not in FLOATS else equal(value, largest) | (value != value)  # pyright: ignore
+    found = equal(value, largest) if value.dtype not in FLOATS else equal(value, largest) | (value != value)
     position = iota(value.shape, place, value)
     return min_(where(found, position, extent_of(value.shape[place], value, int64)), place, keepdims)
 

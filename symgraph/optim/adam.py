@@ -81,4 +81,4 @@ class AdamW(Adam):
 
 def _missing_share(beta: float, step: Value) -> Any:
     """1 - beta^step, accurate while beta^step is near 1."""
-    return -expm1(step * (math.log(beta) if beta else -math.inf))  # pyright: ignore[reportOperatorIssue]
+    return -expm1(step * (math.log(beta) if beta else -math.inf))

@@ -52,7 +52,7 @@ class _Builder:
             for node in members:  # what a later kernel computes once more is drawn in the first
                 self.cluster_of.setdefault(node, number)
         self.cluster_titles = tuple(cut(name, 60) for name, _ in clusters)
-        self.turned = set() if detail else transposes(self.nodes, self.names)
+        self.turned = set() if detail else transposes(graph, self.nodes, self.names)
         self.shown: dict[Node, Node] = {}
         for node in self.nodes:
             self.shown[node] = self.shown[node.inputs[0]] if self._is_passed(node) else node
@@ -74,9 +74,7 @@ class _Builder:
         for node in self.nodes:
             if self.shown[node] is node and node not in grouped and not self._inline(node):
                 self._draw_node(node)
-        for group in groups:
-            if group.states:  # the others only check inputs; `within` is drawn and says so
-                self._draw_group(group)
+        self._draw_groups(groups)
         for state, value in self.updates if self.detail else ():
             self._draw_end(Role.UPDATE, (cut(f"{state.name} ←"), "new value"), value)
         for value in self.graph.checks if self.detail else ():
@@ -93,7 +91,10 @@ class _Builder:
         """What the title of a user says of an operand, if anything."""
         if self._inline(operand):
             return inline_text(self.shown[operand])
-        return "·ᵀ" if operand in self.turned else None
+        turns = 0
+        while operand in self.turned:
+            turns, operand = turns + 1, operand.inputs[0]
+        return "·ᵀ" if turns % 2 else None
 
     def _add(self, box: Box, operands: Sequence[Node]) -> int:
         index = len(self.boxes)
@@ -124,13 +125,29 @@ class _Builder:
         )
         self.place[node] = self._add(box, node.inputs)
 
-    def _draw_group(self, group: UpdateGroup) -> None:
-        inside = set(group.members)
-        own = set(group.states)
+    def _draw_groups(self, groups: Sequence[UpdateGroup]) -> None:
+        """A box each, but one for all that nothing leads to (counters). Those without states only check
+        inputs; the op that asks for the check is drawn and says so."""
+        loose = UpdateGroup()
+        for group in groups:
+            operands = self._operands_of(group)
+            if group.states and (operands or group.shared):
+                self._draw_group(group, operands)
+            elif group.states:
+                loose.states += group.states
+                loose.members += group.members
+        if loose.states:
+            self._draw_group(loose, [])
+
+    def _operands_of(self, group: UpdateGroup) -> list[Node]:
+        inside, own = set(group.members), set(group.states)
         # Lines from what all updates share (a step counter) would cross the whole picture and say little.
         read = (i for n in group.members for i in n.inputs if self.roles[i] is not Role.UPDATE)
         operands = [i for i in read if self.shown[i] not in own]
         operands += [value for value in group.values if value not in inside]
+        return [i for i in operands if self.shown[i] in self.place]
+
+    def _draw_group(self, group: UpdateGroup, operands: Sequence[Node]) -> None:
         clusters = {self.cluster_of[node] for node in group.members if node in self.cluster_of}
         after = any(self.lanes[node] is not Lane.FORWARD for node in (*group.members, *group.values))
         box = Box(
@@ -168,19 +185,21 @@ class _Builder:
         )
 
 
-def transposes(nodes: Sequence[Node], names: Mapping[Node, str]) -> set[Node]:
-    """Exchanges of the last two axes that only matrix products read; they are drawn as a superscript T."""
-    found = set()
-    for node in nodes:
-        if node.op is PERMUTE and node not in names:
-            rank = node.type.rank
-            last = (*range(rank - 2), rank - 1, rank - 2)
-            if node.attrs["axes"] == last:
-                found.add(node)
-    for node in nodes:
-        if node.op is not MATMUL:
-            found.difference_update(node.inputs)
+def transposes(graph: Graph, nodes: Sequence[Node], names: Mapping[Node, str]) -> set[Node]:
+    """Exchanges of the last two axes that in the end only matrix products read; drawn as a superscript T."""
+    found: set[Node] = set()
+    kept = set(graph.results)  # and all that something else reads
+    for node in reversed(nodes):
+        if node.op is PERMUTE and node not in kept and node not in names and _turns(node):
+            found.add(node)
+        elif node.op is not MATMUL:
+            kept.update(node.inputs)
     return found
+
+
+def _turns(node: Node) -> bool:
+    rank = node.type.rank
+    return node.attrs["axes"] == (*range(rank - 2), rank - 1, rank - 2)
 
 
 def _without_ones(shape: Shape) -> Shape:

@@ -75,7 +75,7 @@ def _slots(sheet: Sheet, grid: Grid, plan: Plan) -> Slots:
     for block in range(len(grid.starts)):
         for lane in LANES:
             slots.ladders[block, lane] = Ladder(len(grid.rows_of(block)))
-    for item in range(len(sheet)):
+    for item in _by_operands(sheet):
         block = grid.block(item)
         slots.ladders[block, sheet.lanes[item]].add(item, grid.row[item] - grid.starts[block])
     bends: dict[tuple[int, float | None, int], int] = {}
@@ -100,6 +100,26 @@ def _slots(sheet: Sheet, grid: Grid, plan: Plan) -> Slots:
                 ladder.join(*((a, b) if step > 0 else (b, a)))
         slots.chain[index] = chain
     return slots
+
+
+def _by_operands(sheet: Sheet) -> list[int]:
+    """Items in the order of a walk from users to operands, so that operands start in their own order."""
+    operands: list[list[int]] = [[] for _ in range(len(sheet))]
+    for arc in sheet.arcs:
+        operands[arc.target].append(arc.source)
+    used = {arc.source for arc in sheet.arcs}
+    order: dict[int, None] = {}
+    started: set[int] = set()
+    stack = [(i, False) for i in reversed(range(len(sheet))) if i not in used]
+    while stack:
+        item, done = stack.pop()
+        if done:
+            order.setdefault(item)
+        elif item not in started:
+            started.add(item)
+            stack.append((item, True))
+            stack.extend((i, False) for i in reversed(operands[item]) if i not in started)
+    return [*order, *(i for i in range(len(sheet)) if i not in order)]
 
 
 def _ports(sheet: Sheet, plan: Plan, slots: Slots) -> list[tuple[float, float]]:

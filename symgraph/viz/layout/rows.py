@@ -101,9 +101,16 @@ class _Rows:
         for item in order:
             limits = [self.row[w] - gap for w, gap in self.graph.below[item]]
             if limits and self.lanes[item] != UPDATE:
-                self._move(item, min(limits))
+                self._sink(item, min(limits))
             elif self.lanes[item] == FORWARD and self.graph.above[item]:
-                self._move(item, last)
+                self._sink(item, last)
+
+    def _sink(self, item: int, lowest: int) -> None:
+        """Down to the first row from `lowest` up that has room."""
+        row = lowest
+        while row > self.row[item] and self.load.get((self.lanes[item], row), 0) >= self.capacity:
+            row -= 1
+        self._move(item, max(row, self.row[item]))
 
     def balance(self, order: Iterable[int]) -> None:
         """Move each item of `order` in turn to the row it wants, where that has room."""

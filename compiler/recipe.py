@@ -1,0 +1,168 @@
+"""From a graph to a program: passes, clusters, kernels, memory plan, each when it is first asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from compiler import pipeline
+from compiler.clusters import Cluster, Plan
+from compiler.llvm.target import Target
+from compiler.loop.grammar import Kernel
+from compiler.loop.math import expand_math
+from compiler.lower.cluster import copy_step
+from compiler.lower.reuse import Lowering
+from compiler.lower.step import Step
+from compiler.memory import MemoryPlan, plan_memory
+from compiler.passes.fuse import fuse
+from compiler.program import Argument, Check, Launch, Program
+from symgraph.dimension import Dim, names_of
+from symgraph.graph import Graph, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`skip` names optional passes to leave out; `fuse=False` makes every node a kernel; `frozen` takes
+    weights as constants."""
+
+    training: bool = False
+    fuse: bool = True
+    skip: frozenset[str] = frozenset()
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """Everything known of a function before native code is made."""
+
+    stages: tuple[pipeline.Stage, ...]
+    plan: Plan
+    steps: tuple[Step, ...]
+    memory: MemoryPlan
+    program: Program
+    seconds: dict[str, float]
+
+    @property
+    def graph(self) -> Graph:
+        return self.stages[-1].graph
+
+    @property
+    def derived(self) -> Graph:
+        """The graph with all gradients written out, before anything was rewritten for speed."""
+        return _derived(self.stages)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a function is compiled from. The steps of its compilation are taken when they are asked for."""
+
+    graph: Graph
+    name: str
+    output_names: tuple[str, ...]
+    options: Options
+    target: Target
+
+    @cached_property
+    def stages(self) -> tuple[pipeline.Stage, ...]:
+        """The graph after each pass."""
+        options = self.options
+        return pipeline.run(
+            self.graph, training=options.training, frozen=options.frozen, skip=options.skip
+        )
+
+    @property
+    def derived(self) -> Graph:
+        """The graph with all gradients written out, before anything was rewritten for speed."""
+        return _derived(self.stages)
+
+    @cached_property
+    def lowered(self) -> Lowered:
+        """All steps up to the program."""
+        seconds = {stage.name: stage.seconds for stage in self.stages[1:]}
+        start = time.perf_counter()
+        graph = self.stages[-1].graph
+        plan = fuse(graph, merge=self.options.fuse)
+        seconds["fuse"] = (fused := time.perf_counter()) - start
+        steps = _lower_plan(plan, self.target)
+        memory = plan_memory(graph, steps)
+        program = _program(self.interface, graph, steps, memory)
+        seconds["lower"] = time.perf_counter() - fused
+        return Lowered(self.stages, plan, tuple(steps), memory, program, seconds)
+
+    @property
+    def interface(self) -> Program:
+        """The program's name, arguments and dimensions, without weights and anything to run."""
+        outputs = zip(self.output_names, self.graph.outputs, strict=True)
+        return Program(
+            name=self.name,
+            inputs=tuple(Argument(n.name, n.type) for n in self.graph.inputs),
+            outputs=tuple(Argument(label, n.type) for label, n in outputs),
+            weights=(),
+            dims=dims_of(self.graph),
+            slots=(),
+            launches=(),
+        )
+
+
+def _derived(stages: Sequence[pipeline.Stage]) -> Graph:
+    return next(stage.graph for stage in stages if stage.name == "derive_gradients")
+
+
+def dims_of(graph: Graph) -> tuple[str, ...]:
+    """Named dimensions in order of first appearance in the inputs."""
+    return names_of(e for node in graph.inputs for e in node.type.shape)
+
+
+def _lower_plan(plan: Plan, target: Target) -> list[Step]:
+    """Kernels of all clusters in order, then copies of updates that had to be kept aside."""
+    graph = plan.graph
+    in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
+    dims = dims_of(graph)
+    lowering = Lowering(lambda node: in_place.get(node, node), dims, target)
+    steps: list[Step] = []
+    maker: dict[Node, Cluster] = {}
+    for cluster in plan.clusters:
+        steps.extend(lowering.steps(cluster))
+        maker.update(dict.fromkeys(cluster.stored, cluster))
+    for state, value in graph.updates:
+        if value in plan.deferred:
+            steps.append(copy_step(value, state, maker[value], dims))
+    return share_kernels(steps)
+
+
+def share_kernels(steps: list[Step]) -> list[Step]:
+    """Name kernels so that equal ones are one: k0, k1, ... in order of first use."""
+    known: dict[Kernel, Kernel] = {}
+    # Clusters that are alike have one kernel object, which is quicker to compare than the kernel.
+    named: dict[int, Kernel] = {}
+    for step in steps:
+        if id(step.kernel) not in named:
+            if step.kernel not in known:
+                expanded = expand_math(step.kernel)
+                known[step.kernel] = replace(expanded, name=f"k{len(known)}")
+            named[id(step.kernel)] = known[step.kernel]
+    return [replace(step, kernel=named[id(step.kernel)]) for step in steps]
+
+
+def _program(
+    interface: Program, graph: Graph, steps: Sequence[Step], memory: MemoryPlan
+) -> Program:
+    extents = tuple(Dim.named(d) for d in interface.dims)
+    return replace(
+        interface,
+        weights=tuple(Argument(n.name, n.type) for n in memory.weights),
+        slots=memory.slots,
+        launches=tuple(
+            Launch(s.kernel, tuple(memory.places[m] for m in s.memories), extents) for s in steps
+        ),
+        checks=_checks(graph, steps, memory),
+    )
+
+
+def _checks(graph: Graph, steps: Sequence[Step], memory: MemoryPlan) -> tuple[Check, ...]:
+    """Each check after the last step that touches its flag."""
+    wanted = set(graph.checks)
+    last = {m: number for number, step in enumerate(steps) for m in step.memories if m in wanted}
+    return tuple(Check(last[node], memory.places[node]) for node in graph.checks)
