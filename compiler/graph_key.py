@@ -145,7 +145,7 @@ class _Walk:
         if isinstance(value, (tuple, list)):
             return f"{type(value).__name__}:({','.join(map(self._value, value))})"
         if isinstance(value, (np.ndarray, np.generic)):
-            content = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
+            content = hashlib.sha256(value.tobytes()).hexdigest()
             return f"{type(value).__name__}:{value.dtype.str}{value.shape}{content}"
         if isinstance(value, TensorType):
             return f"type:{value}"

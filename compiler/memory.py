@@ -51,7 +51,7 @@ def bytes_of(memory: Memory) -> Extent:
 
 
 def _share_arena(steps: Sequence[Step], places: dict[Memory, Place]) -> tuple[Slot, ...]:
-    """First come, first served, into the free slot that fits best; sizes that cannot be compared do not share."""
+    """First come, first served, into the free slot that fits best. What cannot be compared does not share."""
     last: dict[Memory, int] = {}
     for number, step in enumerate(steps):
         for memory in step.memories:

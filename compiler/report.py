@@ -56,7 +56,8 @@ class Report:
                 f"arena {self.arena} bytes, {self.object_bytes} bytes of code"
                 f"{' (from the cache)' if self.from_cache else ''}"]  # fmt: skip
         rows = [
-            f"  {line.kernel:5} {line.title}\n        {line.bytes} bytes, {line.flops} flops; {', '.join(line.lines)}"
+            f"  {line.kernel:5} {line.title}\n"
+            f"        {line.bytes} bytes, {line.flops} flops; {', '.join(line.lines)}"
             for line in self.launches
         ]
         times = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items() if s > 5e-5)

@@ -109,7 +109,7 @@ def test_run_writes_what_the_function_returns(folder: Path, tmp_path: Path, mode
 
 
 def test_a_library_runs_where_llvmlite_is_not_installed(folder: Path, tmp_path: Path) -> None:
-    code = "import sys; sys.modules['llvmlite'] = None; from symgraph.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; sys.modules['llvmlite'] = None; from symgraph.cli import main; sys.exit(main())"
     library, arrays, out = folder / "build/libflowers.so", folder / "in.npz", tmp_path / "out.npz"
     for arguments in (["inspect", library], ["run", library, arrays, "-o", out]):
         done = subprocess.run(

@@ -40,20 +40,19 @@ class Places:
     """The table of addresses on the stack of NAME_run: every input, output, slot and weight has a number."""
 
     def __init__(self, program: Program):
-        self.counts = {
-            "input": len(program.inputs),
-            "output": len(program.outputs),
-            "arena": len(program.slots),
-            "weight": len(program.weights),
-        }
-        self.total = sum(self.counts.values())
-        starts = [0]
-        for count in self.counts.values():
-            starts.append(starts[-1] + count)
-        self._starts = dict(zip(self.counts, starts, strict=False))
+        self.weights = len(program.weights)
+        places = [Place("input", i) for i in range(len(program.inputs))]
+        places += [Place("output", i) for i in range(len(program.outputs))]
+        places += [Place("arena", i) for i in range(len(program.slots))]
+        places += [Place("weight", i) for i in range(self.weights)]
+        self._numbers = {place: number for number, place in enumerate(places)}
+
+    def all(self) -> tuple[Place, ...]:
+        """In the order of their numbers; the weights are last."""
+        return tuple(self._numbers)
 
     def number(self, place: Place) -> int:
-        return self._starts[place.kind] + place.index
+        return self._numbers[place]
 
 
 def launch_table(name: str, program: Program, places: Places) -> tuple[str, list[int]]:

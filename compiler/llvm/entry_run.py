@@ -192,16 +192,15 @@ class _Launches:
     def fill_places(self) -> None:
         """The table of addresses. Weights are copied from the context, where they stand side by side."""
         writer, interface, places = self._writer, self._interface, self._places
-        writer.line(f"%places = alloca [{max(places.total, 1)} x ptr], align 8")
-        for kind in ("input", "output", "arena", *(() if interface.external else ("weight",))):
-            for index in range(places.counts[kind]):
-                place = Place(kind, index)
+        writer.line(f"%places = alloca [{max(len(places.all()), 1)} x ptr], align 8")
+        for place in places.all():
+            if not (interface.external and place.kind == "weight"):
                 address = self._address(place)
                 writer.line(f"store ptr {address}, ptr {self._entry(place)}")
-        if interface.external and places.counts["weight"]:
+        if interface.external and places.weights:
             source = writer.value(f"getelementptr i8, ptr %context, i64 {CONTEXT_WEIGHTS}")
             target = self._entry(Place("weight", 0))
-            size = 8 * places.counts["weight"]
+            size = 8 * places.weights
             writer.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
 
     def check(self, place: Place) -> None:

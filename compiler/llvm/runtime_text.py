@@ -15,7 +15,10 @@ def size_type(triple: str) -> str:
 
 
 class Writer:
-    """Lines of one function. `value` names a result, `label` makes a block's name."""
+    """Lines of one function. `value` names a result, `label` makes a block's name.
+
+    Both begin with a dot, which no argument's name does: those are C identifiers made from the user's.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -26,13 +29,13 @@ class Writer:
 
     def value(self, text: str) -> str:
         self._count += 1
-        name = f"%v{self._count}"
+        name = f"%.v{self._count}"
         self.lines.append(f"  {name} = {text}")
         return name
 
     def label(self, stem: str) -> str:
         self._count += 1
-        return f"{stem}{self._count}"
+        return f".{stem}{self._count}"
 
     def block(self, label: str) -> None:
         self.lines.append(f"{label}:")

@@ -120,7 +120,7 @@ class _Expansion:
     def name(self, function: str) -> str:
         """A name such that neither it nor it and a suffix is taken."""
         while True:
-            name = f"{function}{self.calls}"
+            name = f"{function}.{self.calls}"
             self.calls += 1
             if not any(taken.startswith(name) for taken in self.taken):
                 return name

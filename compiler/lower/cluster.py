@@ -44,7 +44,7 @@ def copy_step(value: Node, state: Node, cluster: Cluster, dims: tuple[str, ...])
     """Put a value that was kept aside into the state it is the new value of."""
     size = product(value.type.shape)
     source, target = Buffer("b0", value.type.dtype, (size,)), Buffer("b1", value.type.dtype, (size,))
-    group = Group((0,), size, Index("i0"))
+    group = Group((0,), size, Index("i.0"))
     body = (shared(group, (Store(target, (group.index,), Load(source, (group.index,))),), 1, vector=True),)
     return Step(Kernel("copy", (source, target), dims, body), (value, state), cluster)
 

@@ -66,7 +66,7 @@ class Columns(Fused):
         return max(1, min(extent, WIDEST_BLOCK))
 
     def body(self) -> tuple[Statement, ...]:
-        block = Index("block")
+        block = Index("i.block")
         start = binary("mul", block, Const(self.width, int64))
         end = binary("minimum", binary("add", start, Const(self.width, int64)), index(self.column.extent))
         self.start, self.end = start, end

@@ -31,6 +31,7 @@ from symgraph.types import FLOATS, DType
 
 Indices = tuple[Expr, ...]
 Operand = Callable[[Indices, Expr, Expr], Expr]
+Runs = tuple[int, Callable[[Indices, Expr, Expr, Expr], Expr]]
 Epilogue = Callable[[Indices, Expr, Expr, Expr], tuple[Statement, ...]]
 
 
@@ -48,6 +49,10 @@ class Contraction:
 
     `left(b, m, k)`, `right(b, k, n)` and `epilogue(b, m, n, value)` may use the extents and `buffers`; `n`
     is the vector index of the epilogue, which writes only places that belong to (b, m, n).
+
+    `left_runs` is (length, read) for a left operand that walks memory one by one only within runs of its unit
+    index, as a window does: read(b, other, run, offset) is the element at unit index run * length + offset,
+    `other` being the index that is not the unit.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Contraction:
     extents: tuple[str, ...]
     dtype: DType
     target: Target
+    left_runs: Runs | None = None
 
     def multiply_add(self, a: Expr, b: Expr, total: Expr) -> Expr:
         """a * b + total; in one rounding where the target has an instruction for it."""

@@ -37,8 +37,9 @@ LARGE = 64 * 1024  # bytes of a right operand whose packed copy tasks share; a s
 DEEP = 256  # steps of k, and columns, from which strided reads of the left operand cost more than a copy
 
 # Names of this module start with c_, so that they do not meet those of operands and epilogues.
-TASK, ROW, ROW_IN_TILE, PANEL, LANE, BLOCK, DEPTH = (
-    Index(name) for name in ("c_task", "c_m0", "c_row", "c_n0", "c_lane", "c_k0", "c_k")
+TASK, ROW, ROW_IN_TILE, PANEL, LANE, BLOCK, DEPTH, RUN, OFFSET = (
+    Index(name)
+    for name in ("c_task", "c_m0", "c_row", "c_n0", "c_lane", "c_k0", "c_k", "c_run", "c_offset")
 )
 ROW_START, ROW_STOP, COLUMN_START, COLUMN_STOP, BATCH = (
     Local(name, int64) for name in ("c_m_start", "c_m_stop", "c_n_start", "c_n_stop", "c_batch")
@@ -175,7 +176,7 @@ class Tiles:
         """left at the tile's row; rows beyond the last read the last one, and are not stored."""
         row = ROW + ROW_IN_TILE
         if self.pack_left:
-            return Load(self.left_block, self._left_place(row))
+            return Load(self.left_block, self._left_place(row, DEPTH))
         m = self.problem.m
         if not (isinstance(m, int) and m % self.blocks.rows == 0):
             row = smaller(row, m - 1)
@@ -206,16 +207,30 @@ class Tiles:
 
     def _pack_left(self) -> For:
         """The task's block of the left operand, copied along its contiguous index."""
-        copy = Store(self.left_block, self._left_place(ROW), self.problem.left(self.batch, ROW, DEPTH))
-        if self.left_along_m:
-            across = loop(ROW, ROW_STOP, copy, start=ROW_START, mode="vector")
-            return loop(DEPTH, self._depth_stop, across, start=self.block)
-        along = loop(DEPTH, self._depth_stop, copy, start=self.block, mode="vector")
-        return loop(ROW, ROW_STOP, along, start=ROW_START)
+        problem = self.problem
+        rows, depths = (ROW, ROW_START, ROW_STOP), (DEPTH, self.block, self._depth_stop)
+        (along, start, stop), (other, first, last) = (rows, depths) if self.left_along_m else (depths, rows)
+        if problem.left_runs is None:
+            copy = Store(self.left_block, self._left_place(ROW, DEPTH), problem.left(self.batch, ROW, DEPTH))
+            inside = loop(along, stop, copy, start=start, mode="vector")
+        else:
+            inside = self._pack_runs(other, start, stop)
+        return loop(other, last, inside, start=first)
 
-    def _left_place(self, row: Expr) -> tuple[Expr, Expr]:
-        m, k = row - ROW_START, DEPTH - self.block
-        return (k, m) if self.left_along_m else (m, k)
+    def _pack_runs(self, other: Index, start: Expr, stop: Expr) -> For:
+        """The same where the contiguous index comes in runs: no vector crosses from one run to the next."""
+        assert self.problem.left_runs is not None, "only called for operands in runs"
+        length, read = self.problem.left_runs
+        place = RUN * length + OFFSET
+        at = self._left_place(place, other) if self.left_along_m else self._left_place(other, place)
+        copy = Store(self.left_block, at, read(self.batch, other, RUN, OFFSET))
+        masked = If(place >= start, (If(index(stop) > place, (copy,)),))
+        last = binary("div", stop + (length - 1), length)
+        return loop(RUN, last, loop(OFFSET, length, masked, mode="vector"), start=start // length)
+
+    def _left_place(self, row: Expr, k: Expr) -> tuple[Expr, Expr]:
+        row, k = row - ROW_START, k - self.block
+        return (k, row) if self.left_along_m else (row, k)
 
     def _pack_panel(self, columns: int, masked: bool) -> For:
         """A block of k of the panel, copied to where it lies together."""
@@ -250,15 +265,17 @@ class Tiles:
         )
 
     def _packed_store(self, panel: Expr, k: Expr, lane: Expr) -> Store:
-        column = panel + lane
-        n = self.problem.n
-        if not (isinstance(n, int) and n % self.blocks.columns == 0):
+        column, n = panel + lane, self.problem.n
+        if self.problem.right_unit == "k" and not (isinstance(n, int) and n % self.blocks.columns == 0):
             column = smaller(column, n - 1)
         place = (self._packed_place(BATCH, panel, k, lane),)
         return Store(self.packed, place, self.problem.right(self.batch, k, column))
 
     def _turned_panel(self, panel: Expr) -> tuple[Statement, ...]:
-        """A panel whose source is contiguous in k: square blocks turned in registers, then the rest of k."""
+        """A panel whose source is contiguous in k: square blocks turned in registers, then the rest of k.
+
+        Columns beyond the last repeat it: their results are not stored.
+        """
         side = min(self.blocks.lanes, self.blocks.columns)
         whole = index(self.problem.k) // side * side
         turn = loop(LANE, side, self._packed_store(panel, BLOCK + DEPTH, PANEL + LANE), mode="unroll")
@@ -275,7 +292,7 @@ def packs_left(problem: Contraction) -> bool:
     """Whether the left operand is copied for each task: it costs more than a load, or is far apart in k."""
     batch = unflatten(BATCH, problem.batch)
     apart = problem.left_unit != "k" and size(problem.k) > DEEP and size(problem.n) > DEEP
-    return apart or not is_plain(problem.left(batch, ROW, DEPTH))
+    return apart or problem.left_runs is not None or not is_plain(problem.left(batch, ROW, DEPTH))
 
 
 def _mentions(expr: Expr, name: str) -> bool:

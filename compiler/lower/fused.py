@@ -59,8 +59,9 @@ class Fused:
         self._names = 0
 
     def fresh(self, prefix: str) -> str:
+        """A new name; the dot keeps it apart from named dimensions, which are identifiers."""
         self._names += 1
-        return f"{prefix}{self._names}"
+        return f"{prefix}.{self._names}"
 
     def _inside(self, node: Node, position: Position) -> Expr | None:
         if node in self.known:

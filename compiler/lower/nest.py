@@ -1,4 +1,7 @@
-"""The loops around a fused kernel: axes, merged axes, positions, and shares for threads."""
+"""The loops around a fused kernel: axes, merged axes, positions, and shares for threads.
+
+Names of indices hold a dot, so that no named dimension, which is an identifier, is taken for one.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def group_axes(cluster: Cluster) -> tuple[Group, ...]:
         else:
             groups.append([axis])
     return tuple(
-        Group(tuple(axes), product(cluster.domain[a] for a in axes), Index(f"i{number}"))
+        Group(tuple(axes), product(cluster.domain[a] for a in axes), Index(f"i.{number}"))
         for number, axes in enumerate(groups)
     )
 
@@ -107,7 +110,7 @@ def shared(group: Group, body: tuple[Statement, ...], each: Extent, vector: bool
     grain = max(1, SHARE // each) if isinstance(each, int) and each else 1 if each != 0 else SHARE
     if vector:
         grain = -(-grain // 64) * 64
-    share = Index("share")
+    share = Index("i.share")
     start = binary("mul", share, Const(grain, int64))
     stop = binary("minimum", binary("add", start, Const(grain, int64)), index(group.extent))
     shares = binary("div", index(group.extent + (grain - 1)), Const(grain, int64))

@@ -78,11 +78,11 @@ class Product(Fused):
     def collect(self, left: Node, right: Node) -> tuple[Buffer, ...]:
         """All buffers the kernels will touch, found by writing everything once."""
         rank = len(self.cluster.domain)
-        at: Position = [Index(f"probe{i}") for i in range(rank)]
+        at: Position = [Index(f"probe.{i}") for i in range(rank)]
         self.outside.read(left, at)
         self.outside.read(right, at)
         plain = [a for a in at if isinstance(a, Index)]
-        value = Local("probe", self.cluster.root.type.dtype)
+        value = Local("probe.value", self.cluster.root.type.dtype)
         self.epilogue(tuple(plain[:-2]) if rank > 2 else (), plain[-2], plain[-1], value)
         return tuple(self.buffers.buffers)
 

@@ -133,7 +133,7 @@ class Rows(Fused):
         position = self.position_of(reduction)
         if self.parts == 1:
             return place(self.buffers, reduction, position)
-        return place(self.buffers, self.partial[reduction], [Index("part"), *position])
+        return place(self.buffers, self.partial[reduction], [Index("i.part"), *position])
 
     def _in_parts(self) -> tuple[Statement, ...]:
         """Rows in a fixed number of parts, each with its own partial results of the crossing reductions."""
@@ -151,7 +151,7 @@ class Rows(Fused):
 
     def _part_loop(self, first: Group, clear: list[Statement], inside: tuple[Statement, ...]) -> For:
         parts = Const(self.parts, int64)
-        part = Index("part")
+        part = Index("i.part")
         size = binary("div", index(first.extent + (self.parts - 1)), parts)
         start = binary("minimum", binary("mul", part, size), index(first.extent))
         stop = binary("minimum", binary("add", start, size), index(first.extent))
@@ -176,7 +176,7 @@ def combine_parts(
     size: Extent = product(reduction.type.shape)
     parts = partial.shape[0]
     assert isinstance(parts, int)
-    group = Group((0,), size, Index("i"))
+    group = Group((0,), size, Index("i.0"))
     source = writer.buffers.of(partial, (parts, size))
     target = writer.buffers.of(reduction, (size,))
     op = "mul" if reduction.op.body == "multiply" else str(reduction.op.body)

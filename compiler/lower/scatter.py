@@ -15,7 +15,7 @@ def scatter_body(cluster: Cluster, buffers: Buffers) -> tuple[Statement, ...]:
     node = cluster.root
     values, indices = node.inputs
     access = Access(buffers, lambda node, position: None)
-    groups = tuple(Group((i,), extent, Index(f"i{i}")) for i, extent in enumerate(cluster.domain))
+    groups = tuple(Group((i,), extent, Index(f"i.{i}")) for i, extent in enumerate(cluster.domain))
     axis = node.attrs["axis"]
     end = axis + indices.type.rank
     at = [g.index for g in groups]
@@ -23,8 +23,8 @@ def scatter_body(cluster: Cluster, buffers: Buffers) -> tuple[Statement, ...]:
     buffer, where = place(buffers, node, [*at[:axis], index64(target), *at[end:]])
     flat = buffers.of(node, (product(node.type.shape),))
     zero = loop(
-        Group((0,), flat.shape[0], Index("z")),
-        (Store(flat, (Index("z"),), constant(0, node.type.dtype)),),
+        Group((0,), flat.shape[0], Index("i.zero")),
+        (Store(flat, (Index("i.zero"),), constant(0, node.type.dtype)),),
         "vector",
     )
     # Lanes along the last axis are independent unless that axis is an indexed one.

@@ -37,14 +37,18 @@ def derive_gradients(graph: Graph) -> Graph:
 
 
 def _answer(loss: Node, requests: list[Node], new: dict[Node, Node]) -> None:
-    """One sweep for all gradients of a loss whose operands exist already."""
-    ready = [r for r in requests if r.inputs[1] in new]
+    """One sweep for all gradients of a loss whose operands exist already.
+
+    An operand that comes later is one the loss no longer depends on; it needs no sweep.
+    """
+    ready = [r for r in requests if r not in new and r.inputs[1] in new]
     wanted = list(dict.fromkeys(new[r.inputs[1]] for r in ready))
     target = new[loss]
-    with made_for(loss, MAKER):
-        seed = full_like(Symbol(target), 1.0)
-        values = {n: Symbol(n) for n in topological([target])}
-        found = gradients_of(target, wanted, values, seed)
+    values = {n: Symbol(n) for n in topological([target])}
+    found = {}
+    if any(w in values for w in wanted):
+        with made_for(loss, MAKER):
+            found = gradients_of(target, wanted, values, full_like(Symbol(target), 1.0))
     for request in ready:
         operand = new[request.inputs[1]]
         adjoint = found.get(operand)

@@ -220,7 +220,8 @@ def lands(cluster: Cluster, reading: Reading, labels: AxisMap) -> bool:
     A value from outside is always met: it is in memory.
     """
     if reading.source not in cluster.labels:
-        return True
+        # Behind a concat there may be values of the cluster, each read somewhere else than it is made.
+        return not any(leaf in cluster.labels for leaf in leaves_behind(reading.source))
     if reading.axes is None:
         return False
     theirs = cluster.labels[reading.source]

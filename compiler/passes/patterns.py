@@ -71,12 +71,14 @@ def _bare(node: Node) -> list[Extent]:
 
 
 def square_of(node: Node) -> Node | None:
-    """x if the node is x squared, however written."""
+    """x if the node is x squared, however written: the two factors may be written twice."""
     if node.op is a.square.op:
         return node.inputs[0]
-    if node.op is a.multiply.op and node.inputs[0] is node.inputs[1]:
-        return node.inputs[0]
-    return None
+    if node.op is not a.multiply.op:
+        return None
+    x, y = node.inputs
+    twice = x is y or (centered_of(x) is not None and centered_of(x) == centered_of(y))
+    return x if twice else None
 
 
 def centered_of(node: Node) -> tuple[Node, tuple[int, ...]] | None:

@@ -102,7 +102,7 @@ def _speed(measured: Measured, engines: Sequence[str]) -> Iterator[Row]:
             yield from _timed(measured, engines, name, f"{label}, gradients", MS, goal)
             blank = [""] * len(engines)
             both = ours[name]["symgraph with output"] / MS
-            yield Row(f"{label}, gradients with output", both, "ms", goal, peers=blank)
+            yield Row(f"{label}, gradients with output", both, "ms", peers=blank)
             yield Row(f"{label}: kernels launched", ours[name]["launches"], "", 3, peers=blank)
 
 
@@ -137,8 +137,8 @@ def _compiling(measured: Measured, engines: Sequence[str]) -> Iterator[Row]:
         step = _peers(measured, engines, "deep_compile")
         yield Row(what, cold["compile"], "s", 4.0, peers=blank)
         yield Row("the same, from the cache", cached["compile"], "s", 0.5, peers=blank)
-        yield Row("model, graph, compiling and first call, cold", cold["first call"], "s", peers=first)
-        yield Row("model, graph, compiling and first call, cached", cached["first call"], "s", peers=blank)
+        yield Row("with the model, its graph and the first call, cold", cold["first call"], "s", peers=first)
+        yield Row("the same, from the cache", cached["first call"], "s", peers=blank)
         yield Row("then one training step", cold["symgraph"] / MS, "ms", peers=step)
     if "digits_compile" in ours:
         for label, name in (("cold", "digits_compile"), ("from the cache", "digits_compile cached")):

@@ -102,9 +102,9 @@ def run_user_code(call: Callable[[], Any], script: Path) -> Any:
 
 def inputs_of(model: Model) -> list[tuple[str, str]]:
     """(name, type) of each input."""
-    if isinstance(model, sg.Function):
-        return [(node.name, str(node.type)) for node in model.graph.inputs]
-    return [(argument.name, str(argument.type)) for argument in model.signature.inputs]
+    if isinstance(model, SharedModel):
+        return [(argument.name, str(argument.type)) for argument in model.signature.inputs]
+    return [(node.name, str(node.type)) for node in model.graph.inputs]
 
 
 def in_order(model: Model, arrays: Mapping[str, Any]) -> Sequence[Any]:

@@ -15,14 +15,11 @@ from symgraph.errors import CheckpointError
 from symgraph.graph import Graph
 from symgraph.io.graph_reader import graph_from_json
 from symgraph.io.graph_writer import Json, graph_to_json
-from symgraph.io.tensor_file import Contents, read_file, write_file
+from symgraph.io.tensor_file import read_file, write_file
 from symgraph.value import Number
 
 Path_ = str | os.PathLike[str]
 FORMAT = 1  # raised when files change in a way that older readers would misread
-FORMAT_KEY = "symgraph.format"
-KIND_KEY = "symgraph.kind"
-CONTENT_KEY = "symgraph.content"
 FOREIGN = "arrays of another tool"
 
 
@@ -64,8 +61,8 @@ def value_of(path: Path_, kind: str, content: Json, tensors: dict[str, np.ndarra
 
 def write_document(path: Path_, kind: str, content: Json, tensors: Mapping[str, np.ndarray]) -> None:
     """Write JSON and arrays as one file of some kind, atomically."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    write_file(path, tensors, {FORMAT_KEY: str(FORMAT), KIND_KEY: kind, CONTENT_KEY: text})
+    document = {"format": str(FORMAT), "kind": kind, "content": content}
+    write_file(path, tensors, json.dumps(document, separators=(",", ":"), allow_nan=False))
 
 
 def read_document(path: Path_, verify: bool = True) -> tuple[str, Json, dict[str, np.ndarray]]:
@@ -73,10 +70,10 @@ def read_document(path: Path_, verify: bool = True) -> tuple[str, Json, dict[str
 
     With verify=False other tools' files are of the kind FOREIGN, without JSON.
     """
-    contents = read_file(path, verify)
-    if FORMAT_KEY not in contents.metadata and not verify:
-        return FOREIGN, None, contents.tensors
-    return (*_document(path, contents), contents.tensors)
+    tensors, text = read_file(path, verify)
+    if text is None:
+        return FOREIGN, None, tensors
+    return (*_document(path, text), tensors)
 
 
 @contextmanager
@@ -88,16 +85,19 @@ def naming(path: Path_) -> Iterator[None]:
         raise CheckpointError(f"{Path(path)}: {error}") from error
 
 
-def _document(path: Path_, contents: Contents) -> tuple[str, Json]:
-    version, kind, text = (contents.metadata.get(key, "") for key in (FORMAT_KEY, KIND_KEY, CONTENT_KEY))
-    if version != str(FORMAT):
-        raise CheckpointError(
-            f"{Path(path)}: its format is {version or 'unknown'!r}, this version of symgraph reads {FORMAT}"
-        )
+def _document(path: Path_, text: str) -> tuple[str, Json]:
     try:
-        return kind, json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{Path(path)}: damaged: its content is no JSON: {error}") from None
+    match document:
+        case {"format": version, "kind": str(kind), "content": content} if version == str(FORMAT):
+            return kind, content
+        case {"format": version}:
+            raise CheckpointError(
+                f"{Path(path)}: its format is {version!r}, this version of symgraph reads {FORMAT}"
+            )
+    raise CheckpointError(f"{Path(path)}: damaged: its content has no format")
 
 
 def _tree_to_json(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Json:

@@ -14,6 +14,7 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphError
 from symgraph.train import c_program, digits
+from symgraph.train.pictures import draw_all
 from symgraph.train.worlds import WORLDS, Compiled, Outcome, Settings, compile_model, train
 
 LIKE_STEPS = 50  # steps over which the losses of both worlds must agree
@@ -47,7 +48,7 @@ def run_demo(folder: Path, settings: Settings, quiet: bool, say: Say) -> bool:
     eager, static = outcomes["eager"], outcomes["static"]
     compiled = _trained(folder, settings)
     say(table(eager, static))
-    _draw(compiled, folder, say)
+    say("pictures   " + "  ".join(map(str, draw_all(compiled, folder))))
     checks = [_losses_agree(eager, static), *_accuracies(eager, static, settings)]
     checks += _export(compiled, folder, say)
     say("\n" + "\n".join(map(str, checks)))
@@ -127,14 +128,6 @@ def _accuracies(eager: Outcome, static: Outcome, settings: Settings) -> list[Che
         Check(found >= ACCURACY, f"{name} test accuracy {found:.2%}, at least {ACCURACY:.0%} asked for")
         for name, found in names.items()
     ]
-
-
-def _draw(compiled: Compiled, folder: Path, say: Say) -> None:
-    pictures = [
-        compiled.predict.draw(folder / "forward.svg", stage="written"),
-        compiled.step.draw(folder / "training_step.svg", stage="clusters"),
-    ]
-    say("pictures   " + "  ".join(map(str, pictures)))
 
 
 def _export(compiled: Compiled, folder: Path, say: Say) -> list[Check]:
