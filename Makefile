@@ -36,12 +36,12 @@ test: lint
 	$(BIN)/python -m pytest --durations=10
 
 bench: $(STAMP)
-	$(BIN)/python -m symgraph.bench --write docs/benchmarks.md
+	$(BIN)/python -m symgraph.bench --write docs/benchmarks.md --readme README.md
 
 bench-peers: $(STAMP)
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	$(BIN)/python -m symgraph.bench --write docs/benchmarks.md --peers .venv-peers/bin/python
+	$(BIN)/python -m symgraph.bench --write docs/benchmarks.md --readme README.md --peers .venv-peers/bin/python
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

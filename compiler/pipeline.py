@@ -20,6 +20,7 @@ from compiler.passes.recognize_normalizations import recognize_normalizations
 from compiler.passes.resolve_phase import resolve_phase
 from compiler.passes.shift_statistics import shift_statistics
 from compiler.passes.simplify import simplify
+from compiler.passes.split_wide_concats import split_wide_concats
 from compiler.passes.transpose_products import transpose_products
 from compiler.verify import verify
 from symgraph.errors import CompileError, SymgraphError
@@ -60,6 +61,7 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
         ("shift_statistics", shift_statistics),
         ("merge_common_again", merge_common),
         ("check_indices", check_indices),
+        ("split_wide_concats", split_wide_concats),
         ("materialize_results", materialize_results),
     )
 
