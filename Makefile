@@ -33,7 +33,7 @@ lint: $(STAMP)
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest -n auto --dist loadgroup --durations=10
 
 bench: $(STAMP)
 	$(BIN)/python -m symgraph.bench --write docs/benchmarks.md --readme README.md

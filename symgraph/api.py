@@ -189,24 +189,34 @@ def function(
     Raises GraphError, ShapeError, GradientError or CompileError, each with the user's line.
     """
     nodes = _input_nodes((inputs,) if isinstance(inputs, Symbol) else tuple(inputs))
-    leaves = list(flatten(outputs))
-    results = tuple(_result(label, leaf) for label, leaf in leaves)
+    results = tuple(_result(label, leaf) for label, leaf in flatten(outputs))
     graph = Graph(inputs=nodes, outputs=results, updates=_updates(updates))
+    return function_of(
+        graph, outputs, training=training, threads=threads, name=name, check_numerics=check_numerics
+    )
+
+
+def function_of(
+    graph: Graph,
+    structure: Any,
+    *,
+    training: bool = False,
+    threads: int | None = None,
+    name: str | None = None,
+    check_numerics: bool = False,
+) -> Function:
+    """Compile a graph whose outputs are the leaves of `structure`, its updates and checks as they are."""
     _check_inputs(graph)
+    labels = [label for label, _ in flatten(structure)]
     settings = {"name": name or "function", "threads": threads, "check_numerics": check_numerics}
-    return Function(graph, outputs, [label for label, _ in leaves], Options(training=training), settings)
+    return Function(graph, structure, labels, Options(training=training), settings)
 
 
 def _input_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
     for value in inputs:
         if not isinstance(value, Symbol) or value.node.op is not INPUT:
             raise GraphError(f"function: inputs are made by sg.input, not {value!r}\n  at {here().quote()}")
-    nodes = tuple(value.node for value in inputs)
-    names = [n.name for n in nodes]
-    for label in names:
-        if names.count(label) > 1:
-            raise GraphError(f"function: two inputs are named {label!r}\n  at {here().quote()}")
-    return nodes
+    return tuple(value.node for value in inputs)
 
 
 def _result(label: str, leaf: Any) -> Node:
@@ -228,7 +238,11 @@ def _updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
 
 
 def _check_inputs(graph: Graph) -> None:
-    """Every input the graph reads must be one of the function's."""
+    """Every input has a name of its own, and every input the graph reads is one of the function's."""
+    names = [n.name for n in graph.inputs]
+    for label in names:
+        if names.count(label) > 1:
+            raise GraphError(f"function: two inputs are named {label!r}\n  at {here().quote()}")
     declared = set(graph.inputs)
     for node in graph.nodes:
         if node.op is INPUT and node not in declared:

@@ -12,7 +12,8 @@ from types import CodeType
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = tuple(f"{_ROOT / name}/" for name in ("symgraph", "compiler"))
-_PROGRAMS = tuple(f"{_ROOT / name}/" for name in ("symgraph/train", "symgraph/bench"))  # users, like any other
+# Users of the package like any other, though they come with it.
+_PROGRAMS = tuple(f"{_ROOT / name}/" for name in ("symgraph/train", "symgraph/bench"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgraph import io
-from symgraph.api import function
+from symgraph.api import function_of
 from symgraph.errors import CheckpointError
 from symgraph.graph import Graph
 from symgraph.structure import decode
@@ -27,9 +27,7 @@ def load(path: str | os.PathLike[str], verify: bool = True, **options: Any) -> A
         return io.value_of(path, kind, described, tensors)
     with io.naming(path):
         graph, outputs, settings = _read(described, tensors)
-    updates = [(state.attrs["state"], Symbol(value)) for state, value in graph.updates]
-    inputs = [Symbol(node) for node in graph.inputs]
-    return function(inputs, outputs, updates, **{**settings, **options})
+    return function_of(graph, outputs, **{**settings, **options})
 
 
 def _read(described: Any, tensors: dict[str, np.ndarray]) -> tuple[Graph, Any, dict[str, Any]]:
@@ -37,6 +35,8 @@ def _read(described: Any, tensors: dict[str, np.ndarray]) -> tuple[Graph, Any, d
         graph = io.graph_from_json(described["graph"], tensors)
         leaves = iter([Symbol(node) for node in graph.outputs])
         outputs = decode(described["outputs"], leaves)
+        if list(leaves):
+            raise ValueError("more outputs than places for them")
         return graph, outputs, {"training": bool(described["training"]), "name": str(described["name"])}
     except CheckpointError:
         raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from symgraph.errors import CheckpointError
+
 
 def flatten(structure: Any) -> Iterator[tuple[str, Any]]:
     """(name, leaf) for each leaf: `logits`, `0`, `heads.1`; the single leaf of no structure is `out`."""
@@ -41,13 +43,22 @@ def map_structure(structure: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def encode(structure: Any) -> Any:
-    """The structure as JSON: null for a leaf, {"list" | "tuple" | "dict": [...]} for the rest."""
+    """The structure as JSON: null for a leaf, {"list" | "tuple" | "dict": [...]} for the rest.
+
+    A named tuple becomes a plain one: its type is code, which no file holds.
+    """
     if isinstance(structure, dict):
-        return {"dict": [[str(key), encode(part)] for key, part in structure.items()]}
+        return {"dict": [[_key(key), encode(part)] for key, part in structure.items()]}
     if isinstance(structure, list | tuple):
         kind = "list" if isinstance(structure, list) else "tuple"
         return {kind: [encode(part) for part in structure]}
     return None
+
+
+def _key(key: Any) -> Any:
+    if key is None or type(key) in (str, int, bool):
+        return key
+    raise CheckpointError(f"outputs: a key is a string or a whole number to be saved, not {key!r}")
 
 
 def decode(described: Any, leaves: Iterator[Any]) -> Any:

@@ -45,23 +45,23 @@ OPTIONAL = tuple(name for name, _ in passes(training=False, frozen=False) if nam
 # --- making -------------------------------------------------------------------------------------
 
 
-def generate(seed: int) -> Program:
-    """The program of a seed."""
+def generate(seed: int, longest: int = 18) -> Program:
+    """The program of a seed, of at most so many lines."""
     rng = np.random.default_rng([seed, 77])
     named = [Dim.named("n")] if rng.random() < 0.6 else []
     dims = (*named, *(int(d) for d in rng.choice(DIMS[1:] if rng.random() < 0.9 else DIMS, 2)))
     growing = Growing(rng, float32 if rng.random() < 0.6 else float64, dims)
     counts = rng.choice([1, 2, 3, 5, 7, 9, 17, 33, 65, 0], 2, replace=False)
     sizes = tuple({"n": int(n)} for n in counts) if named else ({},)
-    program = _grown(Program(seed, (), sizes=sizes, threads=1 if rng.random() < 0.8 else 2), growing)
+    empty = Program(seed, (), sizes=sizes, threads=1 if rng.random() < 0.8 else 2)
+    program = _grown(empty, growing, 1 + int(min(rng.geometric(0.12), longest - 1)))
     return _finished(program, growing).trimmed()
 
 
-def _grown(program: Program, g: Growing) -> Program:
+def _grown(program: Program, g: Growing, wanted: int) -> Program:
     for _ in range(1 + int(g.chance(0.4))):
         g.leaf(tuple(g.one_of(g.dims) for _ in range(int(g.rng.integers(1, 4)))), g.dtype)
         program = _with_leaves(program, g)
-    wanted = 1 + int(min(g.rng.geometric(0.12), 18))
     weights = [weight for weight, _ in RULES]
     for _ in range(6 * wanted):
         if len(program.lines) >= wanted:
@@ -126,25 +126,27 @@ def _finished(program: Program, g: Growing) -> Program:
         return program
     losses = tuple(dict.fromkeys((floats[-1], *(n for n in ends if n in floats), g.one_of(floats))))
     wanted = tuple(leaf.name for leaf in program.leaves if leaf.type.dtype in FLOATS)
-    trial = replace(program, losses=losses, wanted=wanted, second=g.chance(0.2))
+    trial = replace(program, losses=losses, wanted=wanted, second=g.chance(0.12))
     return _differentiable(trial) or _differentiable(replace(trial, second=False)) or program
 
 
 def _differentiable(program: Program) -> Program | None:
-    wanted = tuple(name for name in program.wanted if _has_gradient(replace(program, wanted=(name,))))
-    program = replace(program, wanted=wanted)
+    wanted = [name for name in program.wanted if _has_gradient(replace(program, wanted=(name,)))]
+    program = replace(program, wanted=tuple(wanted[-3:]))
     try:
         found = [eager_results(program, input_arrays(program, s), wide=True) for s in program.sizes]
     except SymgraphError:
         return None
     fine = all(_moderate(v) for values in found for k, v in values.items() if "gradient" in k)
-    return program if wanted and fine else None
+    return program if program.wanted and fine else None
 
 
 def _has_gradient(program: Program) -> bool:
+    """In a graph of inputs, and in the one that is compiled, where states meet states eagerly."""
     leaves = {leaf.name: sg.input(leaf.name, leaf.type.shape, leaf.type.dtype) for leaf in program.leaves}
     try:
         results_of(program, leaves)
+        write(program)
     except GradientError:
         return False
     return True
@@ -265,11 +267,21 @@ def shrink(program: Program, failing: Callable[[Program], str] = check) -> Progr
     """Drop results, lines and options while the program still fails."""
     while True:
         for smaller in _smaller(program):
-            if smaller != program and failing(smaller):
+            if smaller != program and _is_sound(smaller) and failing(smaller):
                 program = smaller
                 break
         else:
             return program
+
+
+def _is_sound(program: Program) -> bool:
+    """Whether the program means something: dropping lines may have cut a gradient off."""
+    try:
+        for sizes in program.sizes:
+            eager_results(program, input_arrays(program, sizes))
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _smaller(program: Program) -> Iterator[Program]:
@@ -279,6 +291,9 @@ def _smaller(program: Program) -> Iterator[Program]:
         for i in range(len(items)):
             if len(items) > least:
                 yield replace(program, **{field: items[:i] + items[i + 1 :]}).trimmed()
+    for i, name in enumerate(program.outputs):
+        for operand in next((line.operands for line in program.lines if line.name == name), ()):
+            yield replace(program, outputs=(*program.outputs[:i], operand, *program.outputs[i + 1 :])).trimmed()
     if program.second:
         yield replace(program, second=False)
     for name in sorted(program.options.skip):
@@ -309,10 +324,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="how many programs")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--stop-after", type=int, default=5, help="failures to shrink and print before giving up")
+    parser.add_argument("--longest", type=int, default=18, help="the most lines of a program")
     options = parser.parse_args()
     failures, start = 0, time.monotonic()
     for seed in range(options.seed, options.seed + options.count):
-        program = generate(seed)
+        program = generate(seed, options.longest)
         for trial in (program, variant(program)):
             if check(trial):
                 failures += 1

@@ -281,6 +281,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     return made, done.stdout, done.stderr
 
 
+@pytest.mark.xdist_group("demo")
 def test_demo_finds_that_the_worlds_agree(demo: tuple[Path, str, str]) -> None:
     made, output, progress = demo
     assert "FAILED" not in output
@@ -294,6 +295,7 @@ def test_demo_finds_that_the_worlds_agree(demo: tuple[Path, str, str]) -> None:
     assert progress.count("compiled: epoch ") == Settings().epochs  # a log gets one line an epoch
 
 
+@pytest.mark.xdist_group("demo")
 def test_demo_leaves_pictures_and_a_binary(demo: tuple[Path, str, str]) -> None:
     made = demo[0]
     for name in ("forward.svg", "training_step.svg"):

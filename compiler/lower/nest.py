@@ -55,10 +55,10 @@ def _can_merge(cluster: Cluster, axis: int) -> bool:
             return False
         labels = cluster.everywhere if node.op.kind is Kind.REDUCTION else cluster.labels[node]
         for operand, reading in zip(node.inputs, operands_of(node), strict=True):
-            if all(is_scalar_constant(leaf) or not leaf.type.rank for leaf in leaves_behind(operand)):
-                continue
-            if reading.axes is None or (is_view(reading.source) and reading.source.op.kind is Kind.LAYOUT):
+            if reading.axes is None or is_view(reading.source):
                 return False
+            if is_scalar_constant(reading.source) or not reading.source.type.rank:
+                continue
             if not _side_by_side(_seen(reading.axes, labels), axis):
                 return False
     return True

@@ -7,9 +7,12 @@ and RMS norm, softmax and cross entropy, forward and backward, are fused by the 
 
 from __future__ import annotations
 
+from collections import deque
+
 from compiler.clusters import Cluster, Form, Plan, leaves_behind
-from compiler.passes.fit import Fitter, seed_cluster
+from compiler.passes.fit import LARGEST_CLUSTER, Fitter, seed_cluster
 from compiler.passes.order import order_clusters
+from compiler.passes.precedence import Precedence
 from compiler.passes.recompute import recompute_cheap
 from compiler.views import is_view
 from symgraph.graph import Graph, Node
@@ -30,15 +33,18 @@ def fuse(graph: Graph, *, merge: bool = True) -> Plan:
     return order_clusters(graph, clusters)
 
 
+# Clusters that read one value, of those made last, that another such cluster may be merged with.
+MOST_PARTNERS = 32
+
+
 class Partition:
-    """Clusters so far. Sets of clusters are bit masks in ints: unions of thousands stay cheap."""
+    """Clusters so far, what each reads, and which must run before which."""
 
     def __init__(self, graph: Graph):
         self.fitter = Fitter(graph)
         self.clusters: list[Cluster] = []
         self.home: dict[Node, int] = {}
-        self.direct: list[int] = []  # clusters whose values this one reads
-        self.behind: list[int] = []  # all clusters it depends on
+        self.precedence = Precedence()
         self.reads: list[dict[Node, None]] = []  # leaves outside, in order of first use
 
     def place(self, node: Node, merge: bool) -> None:
@@ -54,8 +60,8 @@ class Partition:
             chosen = self._open(seed_cluster(node))
         self.home[node] = chosen
         self.reads[chosen].update(dict.fromkeys(leaf for leaf in leaves if self.home.get(leaf) != chosen))
-        for other in homes - {chosen}:
-            self._depend(chosen, other)
+        for other in sorted(homes - {chosen}):
+            self.precedence.link(other, chosen)
 
     def _preference(self, number: int) -> tuple[bool, int]:
         """Clusters with statistics or a product first: what they feed should ride along; then the latest."""
@@ -64,27 +70,15 @@ class Partition:
 
     def _open(self, cluster: Cluster) -> int:
         self.clusters.append(cluster)
-        self.direct.append(0)
-        self.behind.append(0)
         self.reads.append({})
-        return len(self.clusters) - 1
+        return self.precedence.add()
 
     def _acyclic(self, candidate: int, homes: set[int]) -> bool:
-        return not any(self.behind[h] >> candidate & 1 for h in homes if h != candidate)
-
-    def _depend(self, reader: int, other: int) -> None:
-        self.direct[reader] |= 1 << other
-        new = self.behind[other] | 1 << other
-        if new & ~self.behind[reader]:
-            self.behind[reader] |= new
-            grown = self.behind[reader]
-            for k in range(len(self.behind)):
-                if self.behind[k] >> reader & 1:
-                    self.behind[k] |= grown
+        return not any(self.precedence.depends(h, candidate) for h in homes if h != candidate)
 
     def merge_siblings(self) -> None:
         """Join clusters over one domain that read the same large value, or one of which reads the other."""
-        by_leaf: dict[Node, list[int]] = {}
+        by_leaf: dict[Node, deque[int]] = {}
         for number, cluster in enumerate(self.clusters):
             if cluster.form is not Form.LOOP:
                 continue
@@ -93,62 +87,42 @@ class Partition:
                     number = partner
                     break
             for leaf in self.reads[number]:
-                known = by_leaf.setdefault(leaf, [])
-                if number not in known:
-                    known.append(number)
+                by_leaf.setdefault(leaf, deque(maxlen=MOST_PARTNERS)).append(number)
 
-    def _partners(self, number: int, by_leaf: dict[Node, list[int]]) -> list[int]:
-        size = self.clusters[number].domain
+    def _partners(self, number: int, by_leaf: dict[Node, deque[int]]) -> list[int]:
+        """Loop clusters over the same domain, with room for this one."""
+        own = self.clusters[number]
         found: dict[int, None] = {}
         for leaf in self.reads[number]:
             if leaf in self.home:
                 found[self.home[leaf]] = None
             if leaf.type.rank and leaf.type.size != 1:
                 found.update(dict.fromkeys(by_leaf.get(leaf, ())))
-        same = [f for f in found if f != number and self.clusters[f].nodes]
-        loops = (f for f in same if self.clusters[f].form is Form.LOOP)
-        return sorted(f for f in loops if self.clusters[f].domain == size)
+        return sorted(f for f in found if f != number and self._has_room(self.clusters[f], own))
+
+    def _has_room(self, cluster: Cluster, other: Cluster) -> bool:
+        if not cluster.nodes or len(cluster.nodes) + len(other.nodes) > LARGEST_CLUSTER:
+            return False
+        return cluster.form is Form.LOOP and cluster.domain == other.domain
 
     def _merge(self, first: int, second: int) -> bool:
         """Put all of `second` into `first`, if no third cluster lies between and everything fits."""
         a, b = min(first, second), max(first, second)
-        if self._lies_between(a, b) or self._lies_between(b, a):
+        if self.precedence.has_between(a, b) or self.precedence.has_between(b, a):
             return False
-        order = [*self.clusters[a].nodes, *self.clusters[b].nodes]
-        if self.behind[a] >> b & 1:
-            order = [*self.clusters[b].nodes, *self.clusters[a].nodes]
-        trial = self.fitter.joined(order)
+        if self.precedence.depends(a, b):
+            a, b = b, a
+        trial = self.fitter.joined([*self.clusters[a].nodes, *self.clusters[b].nodes])
         if trial is None:
             return False
         self.clusters[first] = trial
         self._absorb(first, second)
         return True
 
-    def _lies_between(self, start: int, end: int) -> bool:
-        direct = self.direct[end] & ~(1 << start)
-        k = 0
-        while direct:
-            if direct & 1 and self.behind[k] >> start & 1:
-                return True
-            direct >>= 1
-            k += 1
-        return False
-
     def _absorb(self, first: int, second: int) -> None:
-        gone, kept = 1 << second, 1 << first
         for node in self.clusters[second].nodes:
             self.home[node] = first
         self.clusters[second] = Cluster(Form.LOOP, ())
-        self.reads[first].update(self.reads[second])
-        inside = [n for n in self.reads[first] if self.home.get(n) == first]
-        for node in inside:
-            del self.reads[first][node]
-        self.direct[first] = (self.direct[first] | self.direct[second]) & ~(gone | kept)
-        self.behind[first] = (self.behind[first] | self.behind[second]) & ~(gone | kept)
-        grown = self.behind[first] | kept
-        for k in range(len(self.behind)):
-            if self.direct[k] & gone:
-                self.direct[k] = self.direct[k] & ~gone | kept
-            if k != first and self.behind[k] & (gone | kept):
-                self.behind[k] = self.behind[k] & ~gone | grown
-        self.direct[second] = self.behind[second] = 0
+        reads = {**self.reads[first], **self.reads[second]}
+        self.reads[first] = {leaf: None for leaf in reads if self.home.get(leaf) != first}
+        self.precedence.merge(first, second)

@@ -5,20 +5,28 @@ from __future__ import annotations
 import heapq
 
 from compiler.clusters import Cluster, Plan, leaves_behind, operands_of
+from compiler.passes.precedence import Precedence
 from symgraph.errors import CompileError
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 
+# For each cluster the numbers of those that run before it, in a fixed order.
+Before = list[dict[int, None]]
+
 
 def order_clusters(graph: Graph, clusters: list[Cluster]) -> Plan:
-    """Decide what each cluster stores, and sort. Updates that cannot go into their state wait aside."""
+    """Decide what each cluster stores, and sort.
+
+    An update that cannot go into its state at once is deferred.
+    """
     maker = mark_stored(graph, clusters)
-    if not all(c.stored for c in clusters):
-        return order_clusters(graph, [c for c in clusters if c.stored])
+    while not all(c.stored for c in clusters):
+        clusters = [c for c in clusters if c.stored]
+        maker = mark_stored(graph, clusters)
     before = _data_dependencies(clusters, maker)
     _check_before_updates(graph, maker, before)
     deferred = _overwriting(graph, clusters, maker, before)
-    return Plan(graph, tuple(_sorted(clusters, before)), frozenset(deferred))
+    return Plan(graph, tuple(clusters[n] for n in _topological(before)), frozenset(deferred))
 
 
 def mark_stored(graph: Graph, clusters: list[Cluster]) -> dict[Node, int]:
@@ -45,29 +53,30 @@ def leaves_read(cluster: Cluster) -> list[Node]:
     return [leaf for leaf in dict.fromkeys(leaves) if leaf not in inside]
 
 
-def _data_dependencies(clusters: list[Cluster], maker: dict[Node, int]) -> list[int]:
-    """For each cluster the mask of clusters it reads from."""
-    before = [0] * len(clusters)
-    for number, cluster in enumerate(clusters):
-        for leaf in leaves_read(cluster):
-            if leaf in maker:
-                before[number] |= 1 << maker[leaf]
-    return before
+def _data_dependencies(clusters: list[Cluster], maker: dict[Node, int]) -> Before:
+    """For each cluster those that it reads from."""
+    return [
+        dict.fromkeys(maker[leaf] for leaf in leaves_read(cluster) if leaf in maker) for cluster in clusters
+    ]
 
 
-def _check_before_updates(graph: Graph, maker: dict[Node, int], before: list[int]) -> None:
+def _check_before_updates(graph: Graph, maker: dict[Node, int], before: Before) -> None:
     """States are written after every check has passed, so that bad inputs change nothing."""
-    writers = {maker[value] for _, value in graph.updates}
+    writers = dict.fromkeys(maker[value] for _, value in graph.updates)
     for check in graph.checks:
-        for writer in writers - {maker[check]}:
-            before[writer] |= 1 << maker[check]
+        for writer in writers:
+            if writer != maker[check]:
+                before[writer][maker[check]] = None
 
 
 def _overwriting(
-    graph: Graph, clusters: list[Cluster], maker: dict[Node, int], before: list[int]
+    graph: Graph, clusters: list[Cluster], maker: dict[Node, int], before: Before
 ) -> list[Node]:
     """Order readers of a state before its writer; return the values that must be kept aside instead."""
-    behind = _closure(clusters, before)
+    precedence = Precedence(_topological(before))
+    for number, others in enumerate(before):
+        for other in others:
+            precedence.link(other, number)
     readers: dict[Node, list[int]] = {}
     for number, cluster in enumerate(clusters):
         for leaf in leaves_read(cluster):
@@ -77,13 +86,13 @@ def _overwriting(
     for state, value in graph.updates:
         writer = maker[value]
         others = [r for r in readers.get(state, ()) if r != writer]
-        cyclic = any(behind[r] >> writer & 1 for r in others)
+        cyclic = any(precedence.depends(r, writer) for r in others)
         if cyclic or not reads_in_place(clusters[writer], state, value):
             deferred.append(value)
             continue
         for reader in others:
-            before[writer] |= 1 << reader
-            _extend(behind, writer, reader)
+            before[writer][reader] = None
+            precedence.link(reader, writer)
     return deferred
 
 
@@ -105,36 +114,13 @@ def reads_in_place(cluster: Cluster, state: Node, value: Node) -> bool:
     return True
 
 
-def _closure(clusters: list[Cluster], before: list[int]) -> list[int]:
-    behind = [0] * len(clusters)
-    for number in _topological(before):
-        mask, k = before[number], 0
-        total = mask
-        while mask:
-            if mask & 1:
-                total |= behind[k]
-            mask >>= 1
-            k += 1
-        behind[number] = total
-    return behind
-
-
-def _extend(behind: list[int], reader: int, other: int) -> None:
-    new = behind[other] | 1 << other
-    for k in range(len(behind)):
-        if k == reader or behind[k] >> reader & 1:
-            behind[k] |= new
-
-
-def _topological(before: list[int]) -> list[int]:
+def _topological(before: Before) -> list[int]:
     """Kahn's algorithm; among those that are ready the earliest in program order runs first."""
     users: list[list[int]] = [[] for _ in before]
-    waiting = [mask.bit_count() for mask in before]
-    for number, mask in enumerate(before):
-        while mask:
-            low = mask & -mask
-            users[low.bit_length() - 1].append(number)
-            mask ^= low
+    for number, others in enumerate(before):
+        for other in others:
+            users[other].append(number)
+    waiting = [len(others) for others in before]
     ready = [n for n, count in enumerate(waiting) if count == 0]
     heapq.heapify(ready)
     order = []
@@ -148,7 +134,3 @@ def _topological(before: list[int]) -> list[int]:
     if len(order) != len(before):
         raise CompileError("fusion made clusters that wait for each other")
     return order
-
-
-def _sorted(clusters: list[Cluster], before: list[int]) -> list[Cluster]:
-    return [clusters[n] for n in _topological(before)]

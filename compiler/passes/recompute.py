@@ -26,17 +26,17 @@ def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
     results = set(graph.results)
     home = {node: cluster for cluster in clusters for node in cluster.nodes}
     stored = {node for cluster in clusters for node in cluster.stored}
-    readers: dict[Node, list[Cluster]] = {}
+    readers: dict[Node, dict[int, Cluster]] = {}  # by identity: comparing clusters compares all they hold
     for cluster in clusters:
         for leaf in leaves_read(cluster):
-            readers.setdefault(leaf, []).append(cluster)
+            readers.setdefault(leaf, {})[id(cluster)] = cluster
     for node in [n for c in clusters for n in c.stored]:
         if node in results or not _is_large(node) or node.op.name not in CHEAP:
             continue
         recipe = _recipe(node, home[node], stored, results)
-        if recipe is None or not all(_can_make(c, node, recipe) for c in readers[node]):
+        if recipe is None or not all(_can_make(c, node, recipe) for c in readers[node].values()):
             continue
-        for cluster in readers[node]:
+        for cluster in readers[node].values():
             _prepend(cluster, node, recipe)
         stored.discard(node)
         for member in recipe:
@@ -44,8 +44,7 @@ def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
                 for leaf in leaves_behind(operand):
                     if leaf not in recipe:
                         stored.add(leaf)
-                        known = readers.setdefault(leaf, [])
-                        known.extend(c for c in readers[node] if c not in known)
+                        readers.setdefault(leaf, {}).update(readers[node])
 
 
 def _is_large(node: Node) -> bool:

@@ -117,14 +117,16 @@ def _read_header(path: Any, file: BinaryIO, size: int) -> dict[str, Any]:
 
 
 def _parsed(path: Any, text: bytes) -> dict[str, Any]:
-    if TEXT.sub(b"", text, count=1).count(b",") > MOST_COMMAS:  # parsing takes memory for each value
+    sealed = TEXT.search(text)
+    inside = text.count(b",", *sealed.span()) if sealed else 0
+    if text.count(b",") - inside > MOST_COMMAS:  # parsing takes memory for each value
         _fail(path, f"its header describes more than the {MOST_COMMAS // 4} arrays that are allowed")
     try:
         header = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         _fail(path, f"damaged or foreign: its header is no JSON: {error}")
-    if not isinstance(header, dict) or not isinstance(header.get(METADATA) or {}, dict):
-        _fail(path, f"damaged or foreign: its header, or {METADATA} in it, is no JSON object")
+    if not isinstance(header, dict):
+        _fail(path, "damaged or foreign: its header is no JSON object")
     return header
 
 
@@ -138,7 +140,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _end(path: Any, name: str, entry: Any) -> int:
     """Where an array's bytes end. Whether type, shape and place fit together is the library's to say."""
     match entry:
-        case {"dtype": _, "shape": _, "data_offsets": [_, int(end)], **rest} if not rest and 0 <= end < 1 << 63:
+        case {"dtype": _, "shape": _, "data_offsets": [_, int(end)]} if len(entry) == 3 and 0 <= end < 2**63:
             return end
     _fail(path, f"array {name[:80]!r}: damaged: expected dtype, shape and two data_offsets")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from symgraph.errors import ShapeError
 from symgraph.op import Kind, Op
-from symgraph.ops.function import Function, lift_like, require
+from symgraph.ops.function import Function, lift_all, require
 from symgraph.ops.layout import broadcast_to
 from symgraph.ops.scalars import NUMPY
 from symgraph.types import FLOATS, DType, TensorType
@@ -54,7 +54,7 @@ def aligned(name: str, operands: tuple[Any, ...]) -> tuple[Any, ...]:
     operands = promote(name, operands)
     if all(o.shape == operands[0].shape for o in operands):
         return operands
-    return spread(name, tuple(lift_like(o, operands) for o in operands))
+    return spread(name, lift_all(operands))
 
 
 def spread(name: str, values: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -49,6 +49,12 @@ def require(name: str, dtype: DType, accepted: tuple[DType, ...]) -> None:
         raise DTypeError(f"{name}: expected {names}, got {dtype}; cast with sg.cast(x, dtype)")
 
 
+def lift_all(operands: tuple[Any, ...]) -> tuple[Value, ...]:
+    """The operands as values of the world that they are in."""
+    world = world_of(operands)
+    return tuple(world.enter(o) if isinstance(o, Value) else world.lift(as_array(o)) for o in operands)
+
+
 def lift_like(operand: Any, operands: tuple[Any, ...]) -> Value:
     """The operand as a value of the world that the operands are in."""
     world = world_of(operands)

@@ -10,7 +10,7 @@ import numpy as np
 from symgraph.dimension import Dim, Extent, Shape, at_least, divide, names_of, product
 from symgraph.errors import ShapeError
 from symgraph.op import Kind, Op
-from symgraph.ops.function import Function, lift_like
+from symgraph.ops.function import Function, lift_all, lift_like
 from symgraph.symbol import Symbol
 from symgraph.types import TensorType, as_shape
 from symgraph.value import Value, apply, broadcast_shapes, common_dtype
@@ -303,7 +303,7 @@ def _call_concat(values: Sequence[Any], axis: int = 0) -> Value:
     parts = tuple(values)
     if not parts:
         raise ShapeError("concat: at least one value is needed")
-    lifted = tuple(lift_like(v, parts) for v in parts)
+    lifted = lift_all(parts)
     common_dtype("concat", [v.dtype for v in lifted])
     place = normal_axis("concat", axis, lifted[0].ndim)
     return lifted[0] if len(lifted) == 1 else apply(CONCAT, lifted, axis=place)
@@ -329,8 +329,7 @@ def concat_vjp(*operands: Any, axis: int) -> Any:
 
 def stack(values: Sequence[Any], axis: int = 0) -> Value:
     """Values of one shape joined along a new axis."""
-    parts = tuple(values)
-    return concat([expand_dims(lift_like(v, parts), axis) for v in parts], axis)
+    return concat([expand_dims(v, axis) for v in lift_all(tuple(values))], axis)
 
 
 def unstack(x: Any, axis: int = 0) -> list[Value]:

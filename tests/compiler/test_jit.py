@@ -183,7 +183,7 @@ def test_python_scalars_take_the_declared_dtype(dtype, value, result):
         (float32, 2**24 + 1), (float32, 1e300), (float32, True), (float32, 1j), (float32, None),
         (float32, "1"), (int64, 1.0), (int64, 2**63), (int64, True), (np.dtype(bool), 1),
         (np.dtype(np.int32), 2**31),
-        (float32, object()), (float32, np.float64([1.0, 2.0])), (float32, np.zeros((), np.float16)),
+        pytest.param(float32, object(), id="object"), (float32, np.float64([1.0, 2.0])), (float32, np.zeros((), np.float16)),
         (float32, b"1"), (float32, {}), (float32, {1.0}),
     ],
     ids=repr,

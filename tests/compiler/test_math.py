@@ -322,7 +322,7 @@ def test_a_call_of_a_deep_expression_does_not_recurse():
         value = Binary("add", value, constant(1, int32))
     body = (Let("x", constant(0.0, float32)), Let("r", Call("exp", (Unary("bits_as_float", value),))))
     expanded = expand_math(Kernel("k", (), (), body))
-    argument = next(s for s in expanded.body if isinstance(s, Let) and s.name == "exp0_x0")
+    argument = next(s for s in expanded.body if isinstance(s, Let) and s.name.endswith("_x0"))
     assert dtype_of(argument.value) == float32
 
 

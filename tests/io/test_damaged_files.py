@@ -123,6 +123,13 @@ HOSTILE = {
     "metadata of numbers": packed({"__metadata__": {"a": 1}}),
     "metadata list": packed({"__metadata__": [1]}),
     "many arrays": packed({f"{i}": entry([], 4 * i, 4 * i + 4) for i in range(70_000)}, bytes(280_000)),
+    "many values of metadata": packed({"__metadata__": {f"{i}": "" for i in range(300_000)}}),
+    "many dimensions": packed({"a": entry([1] * 300_000, 0, 4)}, bytes(4)),
+    "a hundred dimensions": packed({"a": entry([1] * 100, 0, 4)}, bytes(4)),  # more than numpy has
+    "a long text that is none": packed(b'{"symgraph":"' + b"\\" * 1_000_000),
+    "text is a number": packed({"__metadata__": {"symgraph": 1}}),
+    "half precision": packed({"a": entry([2], 0, 4, "F16")}, bytes(4)),
+    "brain floats": packed({"a": entry([2], 0, 4, "BF16")}, bytes(4)),
     "bad text": packed(b'{"\xff":1}'),
     "zip": b"PK\x03\x04" + bytes(100),
 }
@@ -140,6 +147,14 @@ def test_hostile_headers(tmp_path, name, verify):
     assert time.monotonic() - start < 1.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 64 * 1024
     assert str(path) in str(caught.value) and len(str(caught.value)) < 2000
+
+
+def test_a_file_too_large_to_read_is_refused_from_its_header(tmp_path):
+    path = tmp_path / "sparse"
+    path.write_bytes(packed({"a": entry([4], 0, 16)}))
+    os.truncate(path, 1 << 40)
+    with pytest.raises(CheckpointError, match=f"the file has {1 << 40}"):
+        load(path, verify=False)
 
 
 def test_a_pickle_is_not_run(tmp_path):

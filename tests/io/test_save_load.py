@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import symgraph as sg
 from symgraph import nn, optim
 from symgraph.errors import CheckpointError
 from symgraph.gradient import grad
@@ -55,6 +56,23 @@ def test_the_library_reads_what_we_write_and_we_what_it_writes(tmp_path):
         load(tmp_path / "theirs")
 
 
+def test_an_array_of_another_tool_that_we_do_not_know(tmp_path):
+    safetensors.numpy.save_file({"a": np.zeros(2, np.float16)}, tmp_path / "half")
+    with pytest.raises(CheckpointError, match="half: array 'a' is float16; only float32"):
+        load(tmp_path / "half", verify=False)
+
+
+def test_equal_contents_make_equal_files(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / name, {"epoch": 3, "nested": ARRAYS, "more": ARRAYS})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_no_arrays_at_all(tmp_path):
+    save(tmp_path / "x", {"epoch": 3, "nothing": {}})
+    assert load(tmp_path / "x") == {"epoch": 3, "nothing": {}}
+
+
 def test_nested_dicts_and_plain_values(tmp_path):
     tree = {
         "epoch": 3,
@@ -83,6 +101,22 @@ def test_a_model_and_its_optimizer(tmp_path):
     for left, right in ((model, other), (optimizer, fresh)):
         state = right.state_dict()
         assert all(same(value, state[key]) for key, value in left.state_dict().items())
+
+
+@pytest.mark.parametrize("as_module", [True, False])
+def test_a_state_dict_is_loaded_in_one_line(tmp_path, as_module):
+    def fresh():
+        return nn.Sequential(nn.Linear(7, 5), nn.BatchNorm(5), nn.Sequential(nn.ReLU(), nn.LayerNorm(5)))
+
+    sg.seed(1)
+    model, other = fresh(), fresh()
+    model(np.random.default_rng(0).normal(size=(3, 7)).astype(np.float32))  # moves the averages
+    sg.save(tmp_path / "m", model if as_module else model.state_dict())
+    result = other.load_state_dict(sg.load(tmp_path / "m"))
+    assert not any(result)  # nothing missing, nothing left over
+    expected, found = model.state_dict(), other.state_dict()
+    assert list(expected) == list(found) and expected["1.running_mean"].any()
+    assert all(same(value, found[key]) for key, value in expected.items())
 
 
 def test_training_resumes_bit_for_bit(tmp_path):
@@ -173,6 +207,7 @@ def test_a_deep_graph(tmp_path):
         ({1: np.zeros(2)}, "keys are strings, not 1"),
         ({"a\nb": np.zeros(2)}, "printable"),
         ({"a" * 2000: np.zeros(2)}, "too long"),
+        ({"a": np.array([2, 1], np.uint8).view(bool)}, "a bool that is neither 0 nor 1"),
         ([1, 2], "list cannot be saved"),
         ({"f": lambda: 1}, "function cannot be saved"),
     ],
