@@ -11,7 +11,7 @@ help:
 	@echo "make test         style, types and tests"
 	@echo "make bench        measure, and write docs/benchmarks.md"
 	@echo "make bench-peers  the same with PyTorch and JAX beside it (installs both into .venv-peers)"
-	@echo "make docs         docs/ as HTML in build/docs"
+	@echo "make docs         draw the pictures anew; docs/ as HTML in build/docs"
 	@echo "make venv         only the set-up that all of these share"
 	@echo "make clean        remove all that was made"
 
@@ -33,7 +33,7 @@ lint: $(STAMP)
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadgroup --durations=10
+	$(BIN)/python -m pytest -n auto --durations=10
 
 bench: $(STAMP)
 	$(BIN)/python -m symgraph.bench --write docs/benchmarks.md --readme README.md
@@ -45,7 +45,10 @@ bench-peers: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	$(BIN)/mkdocs build --quiet --site-dir build/docs
+	$(BIN)/symgraph demo --quiet --output build/demo
+	cp build/demo/one_layer.svg build/demo/forward_kernels.svg docs/pictures/
+	printf 'site_name: symgraph\ndocs_dir: $(CURDIR)/docs\nsite_dir: $(CURDIR)/build/docs\n' \
+	    | $(BIN)/mkdocs build --quiet --config-file -
 
 clean:
 	rm -rf $(VENV) .venv-peers build symgraph.egg-info .pytest_cache .ruff_cache symgraph-demo

@@ -97,6 +97,8 @@ class Plan:
 
 def leaves_behind(operand: Node) -> list[Node]:
     """Every node behind an operand's views, pads and concats: what must be in memory or in the cluster."""
+    if not is_view(operand):
+        return [operand]
     found: list[Node] = []
     stack = [operand]
     while stack:

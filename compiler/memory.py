@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from compiler.lower.access import Memory
 from compiler.lower.step import Step
 from compiler.program import Place, Slot
-from symgraph.dimension import Extent, at_least, product
+from symgraph.dimension import Extent, at_least, is_positive, product
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
+
+WIDEST = 8  # bytes of the largest element type
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,13 @@ def _share_arena(steps: Sequence[Step], places: dict[Memory, Place]) -> tuple[Sl
                 places[memory] = Place("arena", taken[memory])
         for memory in ending.get(number, ()):
             arena.give_back(taken[memory])
-    return tuple(Slot(tuple(dict.fromkeys(sizes))) for sizes in arena.slots)
+    return tuple(_slot(sizes) for sizes in arena.slots)
+
+
+def _slot(sizes: Sequence[Extent]) -> Slot:
+    """Never of size 0: a pad or a concat may read an element of an empty value, and throw it away."""
+    empty = () if all(is_positive(s) for s in sizes) else (WIDEST,)
+    return Slot(tuple(dict.fromkeys((*sizes, *empty))))
 
 
 class _Arena:

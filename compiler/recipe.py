@@ -14,6 +14,7 @@ from compiler.loop.grammar import Kernel
 from compiler.loop.math import expand_math
 from compiler.lower.cluster import copy_step
 from compiler.lower.reuse import Lowering
+from compiler.lower.sizes import share_sizes
 from compiler.lower.step import Step
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
@@ -133,17 +134,17 @@ def _lower_plan(plan: Plan, target: Target) -> list[Step]:
 
 
 def share_kernels(steps: list[Step]) -> list[Step]:
-    """Name kernels so that equal ones are one: k0, k1, ... in order of first use."""
-    known: dict[Kernel, Kernel] = {}
+    """Name kernels so that equal ones are one, and those that are alike but for sizes: k0, k1, and so on."""
     # Clusters that are alike have one kernel object, which is quicker to compare than the kernel.
-    named: dict[int, Kernel] = {}
-    for step in steps:
-        if id(step.kernel) not in named:
-            if step.kernel not in known:
-                expanded = expand_math(step.kernel)
-                known[step.kernel] = replace(expanded, name=f"k{len(known)}")
-            named[id(step.kernel)] = known[step.kernel]
-    return [replace(step, kernel=named[id(step.kernel)]) for step in steps]
+    different = {id(step.kernel): step.kernel for step in steps}
+    sized = share_sizes(dict.fromkeys(different.values()))
+    named: dict[Kernel, Kernel] = {}
+    for made in sized.values():
+        if made.kernel not in named:
+            named[made.kernel] = replace(expand_math(made.kernel), name=f"k{len(named)}")
+    shared = {number: sized[kernel] for number, kernel in different.items()}
+    found = ((step, shared[id(step.kernel)]) for step in steps)
+    return [replace(step, kernel=named[made.kernel], sizes=made.sizes) for step, made in found]
 
 
 def _program(
@@ -155,7 +156,8 @@ def _program(
         weights=tuple(Argument(n.name, n.type) for n in memory.weights),
         slots=memory.slots,
         launches=tuple(
-            Launch(s.kernel, tuple(memory.places[m] for m in s.memories), extents) for s in steps
+            Launch(s.kernel, tuple(memory.places[m] for m in s.memories), (*extents, *s.sizes))
+            for s in steps
         ),
         checks=_checks(graph, steps, memory),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from symgraph.graph import Node
 from symgraph.op import Kind
@@ -21,8 +21,7 @@ def is_scalar_constant(node: Node) -> bool:
     return node.op is CONSTANT and node.attrs["value"].size == 1
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """An operand followed through its views to `source`.
 
     `axes` tells which of the reader's axes index the source; None where a view on the way does more

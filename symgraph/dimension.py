@@ -132,6 +132,14 @@ def at_least(larger: Extent, smaller: Extent) -> bool:
     return all(factor >= 0 for _, factor in _terms(larger - smaller))
 
 
+def is_positive(extent: Extent) -> bool:
+    """Whether `extent >= 1` holds whenever every named dimension is at least 1."""
+    if isinstance(extent, int):
+        return extent >= 1
+    grows = all(factor >= 0 for monomial, factor in extent.terms if monomial)
+    return grows and extent.evaluate(dict.fromkeys(extent.names, 1)) >= 1
+
+
 def names_of(extents: Iterable[Extent]) -> tuple[str, ...]:
     """Named dimensions in order of first appearance."""
     return tuple(dict.fromkeys(n for e in extents if isinstance(e, Dim) for n in e.names))

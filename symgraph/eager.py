@@ -78,9 +78,12 @@ class Tensor(Value):
     def apply(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         assert op.evaluate is not None, op
         Tensor.applied += 1
+        # numpy would take what the op does not: exp of integers, clip of bools.
+        kind = op.infer(*(o.type for o in operands), **attrs)
         with np.errstate(all="ignore"):
             data = np.asarray(op.evaluate(*(o.data for o in operands), **attrs))
         result = Tensor(data)
+        result._type = kind
         if _mode.recording and any(o.tracked for o in operands):
             result.record = Record(op, operands, attrs)
             result.tracked = True

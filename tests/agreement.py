@@ -17,10 +17,11 @@ def disagreement(
     *,
     precision: DType | None = None,
     spread: np.ndarray | float = 0.0,
+    units: float = 8.0,
 ) -> str:
     """Why `got` is wrong, or "" where it is right.
 
-    float32: the error may be four times numpy's own, plus 8 units in the last place of the result's root
+    float32: the error may be four times numpy's own, plus 8 `units` in the last place of the result's root
     mean square, plus 8 times what noise of that precision did to the exact result (`spread`). float64:
     1e-10 of the result's size in place of the units. NaN and infinities stand exactly where numpy has them.
     `precision` is the coarsest float type on the way, where that is not the result's own.
@@ -42,9 +43,13 @@ def disagreement(
     wide = got.astype(np.float64)
     size = float(np.sqrt(np.mean(np.square(exact[finite]))))
     coarse = (precision or got.dtype) == float32
-    unit = 8 * float(np.finfo(np.float32).eps) if coarse else DOUBLE
+    unit = units * float(np.finfo(np.float32).eps) if coarse else DOUBLE
     own = np.abs(eager.astype(np.float64) - exact)[finite]
-    allowed = 4 * own.max() + unit * max(size, float(np.finfo(got.dtype).tiny)) + 8 * np.broadcast_to(spread, got.shape)[finite]
+    allowed = (
+        4 * own.max()
+        + unit * max(size, float(np.finfo(got.dtype).tiny))
+        + 8 * np.broadcast_to(spread, got.shape)[finite]
+    )
     error = np.abs(wide - exact)[finite]
     if np.all(error <= allowed):
         return ""

@@ -9,40 +9,23 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 import symgraph as sg
-from compiler.driver import Compiled, Options, compile_graph
+from compiler.driver import Options
 from compiler.pipeline import REQUIRED, passes
 from symgraph.dimension import Dim, evaluate
 from symgraph.errors import GradientError, SymgraphError
 from symgraph.types import FLOATS, TensorType, float32, float64
-from tests import oracle
-from tests.agreement import different_masks, disagreement
-from tests.random_program import (
-    Leaf,
-    Line,
-    Program,
-    Written,
-    eager_results,
-    input_arrays,
-    plain,
-    results_of,
-    source,
-    write,
-)
+from tests.random_check import check, shrink
+from tests.random_program import Line, Program, eager_results, input_arrays, results_of, source, write
 from tests.random_rules import DIMS, RULES, Growing
 
 LARGEST_VALUE, LARGEST_SIZE = 1e3, 6000
-NOISE = {float32: 2.0**-21, float64: 2.0**-50}
 OPTIONAL = tuple(name for name, _ in passes(training=False, frozen=False) if name not in REQUIRED)
-
-
-# --- making -------------------------------------------------------------------------------------
 
 
 def generate(seed: int, longest: int = 18) -> Program:
@@ -168,172 +151,31 @@ def variant(program: Program) -> Program:
     """The same program compiled another way: unfused, or without some of the optional passes."""
     rng = np.random.default_rng([program.seed, 78])
     skipped = frozenset(name for name in OPTIONAL if rng.random() < 0.4)
-    return replace(program, options=Options(fuse=bool(rng.random() < 0.4), skip=skipped))
-
-
-# --- checking -----------------------------------------------------------------------------------
-
-
-def check(program: Program) -> str:
-    """What is wrong with the compiled program, or ""."""
-    try:
-        written = write(program)
-        labels = [label for label in written.labels if not label.startswith("update")]
-        compiled = compile_graph(written.graph, "f", labels, program.options, threads=program.threads)
-        for sizes in program.sizes:
-            wrong = _check_call(program, written, compiled, input_arrays(program, sizes))
-            if wrong:
-                return f"{dict(sizes)}: {wrong}"
-            if program.seed % 4 == 0:
-                wrong = _check_special(program, written, compiled, input_arrays(program, sizes, special=True))
-                if wrong:
-                    return f"{dict(sizes)}, exceptional values: {wrong}"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def called(written: Written, compiled: Compiled, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs, and what became of the states, which then get their old values back."""
-    before = {name: state.numpy() for name, state in written.states.items()}
-    inputs = [a.copy() for a in arrays]
-    result = compiled.native(*arrays)
-    outputs = result if isinstance(result, tuple) else (result,)
-    found = dict(zip(written.labels, outputs, strict=False))
-    updated = {label.removeprefix("update of ") for label in written.labels if label.startswith("update")}
-    for name, state in written.states.items():
-        if name in updated:
-            found[f"update of {name}"] = state.numpy()
-        elif not np.array_equal(state.data, before[name]):
-            raise AssertionError(f"state {name} was changed, but has no update")
-        state.assign(before[name])
-    for array, copy in zip(arrays, inputs, strict=True):
-        if not np.array_equal(array, copy, equal_nan=array.dtype in FLOATS):
-            raise AssertionError("an input was written")
-    return found
-
-
-def _check_call(program: Program, written: Written, compiled: Compiled, arrays: list[np.ndarray]) -> str:
-    got = called(written, compiled, arrays)
-    eager = eager_results(program, arrays)
-    graph = compiled.lowered.derived
-    coarse = any(kind.dtype == float32 for kind in program.types().values())
-    exact = dict(zip(written.labels, oracle.run(graph, arrays), strict=True))
-    noise = NOISE[float32 if coarse else float64]
-    noisy = [oracle.run(graph, arrays, noise=noise, rng=np.random.default_rng(i)) for i in range(4)]
-    for number, label in enumerate(written.labels):
-        runs = [values[number] for values in noisy]
-        wrong = _compare(got[label], eager[label], exact[label], runs, coarse)
-        if wrong:
-            return f"{label}: {wrong}"
-    return ""
-
-
-def _compare(
-    got: np.ndarray, eager: np.ndarray, exact: np.ndarray, noisy: list[np.ndarray], coarse: bool
-) -> str:
-    """Elements that rounding alone can turn into NaN or another integer are not compared."""
-    precision = float32 if coarse else None
-    if got.shape != eager.shape or got.shape != exact.shape or got.dtype.kind != "f":
-        steady = np.all([run == exact for run in noisy], axis=0) if got.shape == exact.shape else ...
-        return disagreement(got[steady], eager[steady], exact[steady])
-    steady = np.isfinite(exact) & np.all([np.isfinite(run) for run in noisy], axis=0)
-    spread = np.max([np.abs(run - exact)[steady] for run in noisy], axis=0)
-    return disagreement(got[steady], eager[steady], exact[steady], precision=precision, spread=spread)
-
-
-def _check_special(program: Program, written: Written, compiled: Compiled, arrays: list[np.ndarray]) -> str:
-    """NaN and infinities stand where the eager world has them, if the range of float32 plays no part."""
-    got = called(written, compiled, arrays)
-    eager = eager_results(program, arrays)
-    wide = eager_results(program, arrays, wide=True)
-    for label in written.labels:
-        if eager[label].dtype in FLOATS:
-            same = _kinds(eager[label]) == _kinds(wide[label])
-            wrong = different_masks(got[label][same], eager[label][same])
-            if wrong:
-                return f"{label}: {wrong}"
-    return ""
-
-
-def _kinds(x: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(x), 3, np.where(np.isposinf(x), 1, np.where(np.isneginf(x), 2, 0)))
-
-
-# --- shrinking ----------------------------------------------------------------------------------
-
-
-def shrink(program: Program, failing: Callable[[Program], str] = check) -> Program:
-    """Drop results, lines and options while the program still fails."""
-    while True:
-        for smaller in _smaller(program):
-            if smaller != program and _is_sound(smaller) and failing(smaller):
-                program = smaller
-                break
-        else:
-            return program
-
-
-def _is_sound(program: Program) -> bool:
-    """Whether the program means something: dropping lines may have cut a gradient off."""
-    try:
-        for sizes in program.sizes:
-            eager_results(program, input_arrays(program, sizes))
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _smaller(program: Program) -> Iterator[Program]:
-    for field in ("wanted", "outputs", "losses", "updates", "sizes"):
-        items: tuple[Any, ...] = getattr(program, field)
-        least = 1 if field == "sizes" or (field == "losses" and program.wanted) else 0
-        for i in range(len(items)):
-            if len(items) > least:
-                yield replace(program, **{field: items[:i] + items[i + 1 :]}).trimmed()
-    for i, name in enumerate(program.outputs):
-        for operand in next((line.operands for line in program.lines if line.name == name), ()):
-            yield replace(program, outputs=(*program.outputs[:i], operand, *program.outputs[i + 1 :])).trimmed()
-    if program.second:
-        yield replace(program, second=False)
-    for name in sorted(program.options.skip):
-        yield replace(program, options=replace(program.options, skip=program.options.skip - {name}))
-    if not program.options.fuse:
-        yield replace(program, options=replace(program.options, fuse=True))
-    for number, line in enumerate(program.lines):
-        yield from _without_line(program, number, line)
-
-
-def _without_line(program: Program, number: int, line: Line) -> Iterator[Program]:
-    """One of its operands in its place, or a new input."""
-    types = program.types()
-    before, after = program.lines[:number], program.lines[number + 1 :]
-    for operand in line.operands:
-        if types[operand] == line.type and line.text != operand:
-            yield replace(program, lines=(*before, replace(line, text=operand), *after)).trimmed()
-    if plain(line.type.shape):
-        leaf = Leaf(line.name, "input", line.type, 2)
-        yield replace(program, leaves=(*program.leaves, leaf), lines=(*before, *after)).trimmed()
-
-
-# --- the command --------------------------------------------------------------------------------
+    fused, frozen = bool(rng.random() < 0.6), not program.updates and bool(rng.random() < 0.3)
+    return replace(program, options=Options(fuse=fused, skip=skipped, frozen=frozen))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=1000, help="how many programs")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--stop-after", type=int, default=5, help="failures to shrink and print before giving up")
+    parser.add_argument(
+        "--stop-after", type=int, default=5, help="failures to shrink and print before giving up"
+    )
+    parser.add_argument("--interpret", action="store_true", help="also in the slow interpreter of kernels")
     parser.add_argument("--longest", type=int, default=18, help="the most lines of a program")
     options = parser.parse_args()
+    run = partial(check, interpreted=options.interpret)
     failures, start = 0, time.monotonic()
     for seed in range(options.seed, options.seed + options.count):
         program = generate(seed, options.longest)
         for trial in (program, variant(program)):
-            if check(trial):
+            if run(trial):
                 failures += 1
-                small = shrink(trial)
-                print(f"\n# seed {seed}: {check(small)}\n{source(small)}", flush=True)
+                small = shrink(trial, run)
+                print(f"\n# seed {seed}: {run(small)}\n{source(small)}", flush=True)
         if failures >= options.stop_after:
             break
     spent = time.monotonic() - start

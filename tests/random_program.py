@@ -15,6 +15,7 @@ from symgraph import nn
 from symgraph.dimension import Dim, evaluate
 from symgraph.eager import Parameter, State
 from symgraph.graph import Graph
+from symgraph.ops.random import random_uniform
 from symgraph.symbol import node_of
 from symgraph.types import FLOATS, TensorType
 
@@ -98,7 +99,7 @@ class Program:
 def values_of(program: Program, leaves: Mapping[str, Any]) -> dict[str, Any]:
     """Every name's value, in the world of the leaves."""
     values: dict[str, Any] = dict(leaves)
-    modules = {"sg": sg, "nn": nn, "np": np}
+    modules = {"sg": sg, "nn": nn, "np": np, "random_uniform": random_uniform}
     for line in program.lines:
         values[line.name] = eval(line.text, modules, values)
     return values
@@ -188,7 +189,9 @@ def source(program: Program) -> str:
             out.append(f"{leaf.name} = sg.input({leaf.name!r}, {shape}, {dtype})")
         else:
             maker = "nn.Parameter(" if leaf.kind == "parameter" else f"sg.state({leaf.name!r}, "
-            out.append(f"{leaf.name} = {maker}np.random.default_rng(0).standard_normal({shape}).astype({dtype}))")
+            out.append(
+                f"{leaf.name} = {maker}np.random.default_rng(0).standard_normal({shape}).astype({dtype}))"
+            )
     out += [f"{line.name} = {line.text}  # {line.type}" for line in program.lines]
     if program.wanted:
         terms = " + ".join(f"sg.sum(sg.tanh({name} * 0.5))" for name in program.losses)
@@ -204,5 +207,3 @@ def source(program: Program) -> str:
 def plain(shape: tuple[Any, ...]) -> bool:
     """Whether an input can be declared with this shape: ints and bare names."""
     return all(isinstance(e, int) or e == Dim.named(str(e)) for e in shape)
-
-

@@ -9,23 +9,26 @@ import numpy as np
 
 from symgraph.dimension import Extent, Shape
 from symgraph.errors import ShapeError
-from symgraph.types import FLOATS, INTEGERS, DType, TensorType, bool_
+from symgraph.types import FLOATS, INTEGERS, DType, TensorType, bool_, int64
 from symgraph.value import broadcast_shapes
 from tests.random_program import Leaf
 
 DIMS = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65)
 UNARY = (
-    "sg.tanh({x})", "sg.exp({x})", "sg.sigmoid({x})", "sg.sin({x})", "sg.cos({x})", "sg.erf({x})", "sg.expm1({x})",
-    "sg.sqrt(sg.abs({x}) + 0.1)", "sg.log(sg.abs({x}) + 0.5)", "sg.log1p(sg.abs({x}))", "sg.rsqrt({x} * {x} + 0.3)",
-    "nn.relu({x})", "nn.leaky_relu({x}, negative_slope=0.2)", "nn.elu({x})", "nn.selu({x})", "nn.softplus({x})",
-    "nn.gelu({x})", "nn.gelu({x}, approximate='tanh')", "nn.silu({x})", "-{x}", "sg.abs({x})", "sg.square({x})",
-    "{x} ** 3", "1.0 / ({x} * {x} + 0.5)", "sg.clip({x}, min=-0.7, max=0.8)", "sg.sign({x})", "sg.floor({x})",
-    "{x} * 0.5 + 1.0", "1.0 - {x}", "sg.pow(sg.abs({x}) + 0.2, 1.7)", "sg.stop_gradient({x}) * {x}", "{x} / 4.0",
-    "{x} + 0.0", "{x} * 1.0", "-(-{x})", "sg.zeros_like({x}) - {x}", "sg.full_like({x}, 2) * {x}", "sg.full_like({x}, 3)",
+    "sg.tanh({x})", "sg.exp({x})", "sg.sigmoid({x})", "sg.sin({x})", "sg.cos({x})", "sg.erf({x})",
+    "sg.expm1({x})", "sg.sqrt(sg.abs({x}) + 0.1)", "sg.log(sg.abs({x}) + 0.5)", "sg.log1p(sg.abs({x}))",
+    "sg.rsqrt({x} * {x} + 0.3)", "nn.relu({x})", "nn.leaky_relu({x}, negative_slope=0.2)", "nn.elu({x})",
+    "nn.selu({x})", "nn.softplus({x})", "nn.gelu({x})", "nn.gelu({x}, approximate='tanh')",
+    "nn.silu({x})", "-{x}", "sg.abs({x})", "sg.square({x})", "{x} ** 3", "1.0 / ({x} * {x} + 0.5)",
+    "sg.clip({x}, min=-0.7, max=0.8)", "sg.sign({x})", "sg.floor({x})", "{x} * 0.5 + 1.0", "1.0 - {x}",
+    "sg.pow(sg.abs({x}) + 0.2, 1.7)", "sg.stop_gradient({x}) * {x}", "{x} / 4.0", "{x} + 0.0",
+    "{x} * 1.0", "-(-{x})", "sg.zeros_like({x}) - {x}", "sg.full_like({x}, 2) * {x}",
+    "sg.full_like({x}, 3)",
 )  # fmt: skip
 BINARY = (
-    "{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} / ({y} * {y} + 0.5)", "sg.maximum({x}, {y})", "sg.minimum({x}, {y})",
-    "sg.where({x} > {y}, {x}, {y} * 2.0)", "sg.where({x} <= 0.1, 0.3, {y})", "{x} + (-{y})", "{x} - (-{y})",
+    "{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} / ({y} * {y} + 0.5)", "sg.maximum({x}, {y})",
+    "sg.minimum({x}, {y})", "sg.where({x} > {y}, {x}, {y} * 2.0)", "sg.where({x} <= 0.1, 0.3, {y})",
+    "{x} + (-{y})", "{x} - (-{y})",
 )  # fmt: skip
 REDUCTIONS = ("sum", "mean", "var", "max", "min", "logsumexp", "std", "prod")
 NORMS = (
@@ -127,7 +130,11 @@ def norm(g: Growing) -> str | None:
     kind = g.types[x]
     if g.chance(0.45):
         axis = g.axis(x)
-        axes = f"({axis % kind.rank}, {(axis + 1) % kind.rank})" if kind.rank > 1 and g.chance(0.2) else str(axis)
+        axes = (
+            f"({axis % kind.rank}, {(axis + 1) % kind.rank})"
+            if kind.rank > 1 and g.chance(0.2)
+            else str(axis)
+        )
         text = g.one_of(NORMS)
         return text.format(x=x, a=axis if "nn." in text else axes)
     return _library_norm(g, x, kind)
@@ -178,7 +185,9 @@ def layout(g: Growing) -> str | None:
 
 
 def _broadcast_up(g: Growing, x: str, kind: TensorType) -> str | None:
-    y = g.pick(lambda t: _broadcast(kind.shape, t.shape) and broadcast_shapes("", [kind.shape, t.shape]) == t.shape)
+    y = g.pick(
+        lambda t: _broadcast(kind.shape, t.shape) and broadcast_shapes("", [kind.shape, t.shape]) == t.shape
+    )
     return f"sg.broadcast_to({x}, {y}.shape)"
 
 
@@ -231,7 +240,7 @@ def _permuted(g: Growing, x: str, kind: TensorType) -> str | None:
 
 def choice(g: Growing) -> str | None:
     """Indices, conditions, casts, integers."""
-    return g.one_of([_taken, _scattered, _chosen, _cast, _ranked, _whole, _embedded])(g)
+    return g.one_of([_taken, _scattered, _chosen, _cast, _ranked, _whole, _embedded, _drawn])(g)
 
 
 def _index(g: Growing, shape: Shape, high: int) -> str:
@@ -239,7 +248,9 @@ def _index(g: Growing, shape: Shape, high: int) -> str:
 
 
 def _taken(g: Growing) -> str | None:
-    x = g.pick(lambda t: t.rank >= 1 and t.dtype != bool_ and any(isinstance(e, int) and e > 0 for e in t.shape))
+    x = g.pick(
+        lambda t: t.rank >= 1 and t.dtype != bool_ and any(isinstance(e, int) and e > 0 for e in t.shape)
+    )
     if x is None:
         return None
     shape = g.types[x].shape
@@ -275,6 +286,16 @@ def _cast(g: Growing) -> str | None:
     return x and f"sg.cast({x}, sg.{g.dtype})"
 
 
+def _drawn(g: Growing) -> str | None:
+    """A random mask or noise, from a key and a counter that are inputs."""
+    x = g.a_float()
+    if x is None:
+        return None
+    key, counter = g.leaf((), int64, 2**40), g.leaf((), int64, 9)
+    numbers = f"random_uniform({key}, {counter}, shape={x}.shape, dtype=sg.{g.dtype})"
+    return f"sg.where({numbers} < 0.7, {x} * 1.25, 0.0)" if g.chance(0.6) else f"{x} + {numbers}"
+
+
 def _ranked(g: Growing) -> str | None:
     x = g.a_float(1)
     return x and f"sg.{g.one_of(['argmax', 'argmin'])}({x}, axis={g.axis(x)})"
@@ -284,12 +305,13 @@ def _whole(g: Growing) -> str | None:
     x = g.pick(lambda t: t.dtype in INTEGERS)
     if x is None:
         return _index(g, (g.one_of(g.dims),), 9)
-    return g.one_of(["{x} * 3 - 1", "{x} // 2", "{x} % 3", "-{x}", "sg.maximum({x}, 2)", "sg.sum({x})", "{x} ^ 5"]).format(x=x)
+    return g.one_of(
+        ["{x} * 3 - 1", "{x} // 2", "{x} % 3", "-{x}", "sg.maximum({x}, 2)", "sg.sum({x})", "{x} ^ 5"]
+    ).format(x=x)
 
 
-# Weights as in the plan: norms and reductions 30 %, elementwise 30 %, products 15 %, layout 15 %, choice 10 %.
+# How often each is tried: elementwise 30 %, norms and reductions 30 %, products 15 %, layout 15 %, rest 10 %.
 RULES: tuple[tuple[float, Rule], ...] = (
-    (0.13, unary), (0.17, binary), (0.15, reduction), (0.15, norm), (0.15, matmul), (0.15, layout), (0.10, choice),
+    (0.13, unary), (0.17, binary), (0.15, reduction), (0.15, norm),
+    (0.15, matmul), (0.15, layout), (0.10, choice),
 )  # fmt: skip
-
-

@@ -27,6 +27,7 @@ from symgraph.types import DType, bool_, float32, float64, int32, int64
 FLOATS = (float32, float64)
 INTEGERS = (int32, int64)
 NUMBERS = (*FLOATS, *INTEGERS)
+EVERY = (*NUMBERS, bool_)
 Shape = tuple[int | str, ...]
 
 
@@ -108,7 +109,9 @@ def _cases(function, shapes, domain, dtypes, smooth) -> Iterator[Case]:
         yield Case(function, tuple(operands), smooth)
 
 
-def one(function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any) -> Line:
+def one(
+    function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any
+) -> Line:
     return _fewer_integers(function, ONE, 1, domain, dtypes, options)
 
 
@@ -129,17 +132,25 @@ def two(
     return _fewer_integers(function, TWO, 2, domain, dtypes, options)
 
 
-def over(function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any) -> Line:
+def over(
+    function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any
+) -> Line:
     """A reduction over one axis (see `along`), two, and all."""
     places = [((3, 2, 4), (0, 2)), (("n", 3), None)]
-    lines = (each(partial(function, axis=axis), [(shape,)], domain, dtypes, **options) for shape, axis in places)
+    lines = (
+        each(partial(function, axis=axis), [(shape,)], domain, dtypes, **options) for shape, axis in places
+    )
     return [*along(function, domain, dtypes, **options), *itertools.chain(*lines)]
 
 
-def along(function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any) -> Line:
+def along(
+    function: Callable[..., Any], domain: Domain = ANY, dtypes: Sequence[DType] = FLOATS, **options: Any
+) -> Line:
     """A function of one axis: the last, the first, a middle and the only one."""
     places = [(("n", 33), 1), (("n", 17), 0), ((2, 3, 5), 1), ((7,), 0)]
-    lines = (each(partial(function, axis=axis), [(shape,)], domain, dtypes, **options) for shape, axis in places)
+    lines = (
+        each(partial(function, axis=axis), [(shape,)], domain, dtypes, **options) for shape, axis in places
+    )
     return list(itertools.chain(*lines))
 
 
@@ -149,7 +160,9 @@ def indexed(function: Callable[..., Any], shape: Shape, places: Shape, high: int
     return [Case(function, (Operand(shape, f), Operand(places, i, Domain(low, high)))) for f, i in pairs]
 
 
-def typed(function: Callable[..., Any], *operands: tuple[Shape, DType], domain: Domain = ANY, **options: Any) -> Line:
+def typed(
+    function: Callable[..., Any], *operands: tuple[Shape, DType], domain: Domain = ANY, **options: Any
+) -> Line:
     return [Case(function, tuple(Operand(s, d, domain) for s, d in operands), **options)]
 
 
@@ -169,7 +182,13 @@ def _gradient_through(x: Any) -> Any:
 
 BITS = (bool_, *INTEGERS)
 CHOICE = [(("n",), ("n",), ("n",)), ((2, 3), (3,), ()), ((), (2, 17), (2, 1))]
-MATRICES = [(("n", 5), (5, 4)), ((17, 33), (33, 9)), ((2, "n", 3), (3, 2)), ((4, "n"), ("n", 3)), ((3, 0), (0, 2))]
+MATRICES = [
+    (("n", 5), (5, 4)),
+    ((17, 33), (33, 9)),
+    ((2, "n", 3), (3, 2)),
+    ((4, "n"), ("n", 3)),
+    ((3, 0), (0, 2)),
+]
 VECTORS = [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 1, 3, 4), (3, 4, 2))]
 APART = Domain(-3.0, 3.0)
 
@@ -198,23 +217,26 @@ SAMPLES: dict[str, Line] = {
     "erf": one(sg.erf),
     "maximum": two(sg.maximum, dtypes=NUMBERS),
     "minimum": two(sg.minimum, dtypes=NUMBERS),
-    "clip": one(sg.clip, Domain(-2, 2, (-0.5, 1.25)), min=-0.5, max=1.25) + one(sg.clip, dtypes=INTEGERS, min=-3, max=4),
+    "clip": one(sg.clip, Domain(-2, 2, (-0.5, 1.25)), min=-0.5, max=1.25)
+        + one(sg.clip, dtypes=INTEGERS, min=-3, max=4),
     "less": two(sg.less, dtypes=NUMBERS),
     "less_equal": two(sg.less_equal, dtypes=NUMBERS),
     "greater": two(sg.greater, dtypes=NUMBERS),
     "greater_equal": two(sg.greater_equal, dtypes=NUMBERS),
-    "equal": two(sg.equal, dtypes=(*NUMBERS, bool_)),
-    "not_equal": two(sg.not_equal, dtypes=(*NUMBERS, bool_)),
+    "equal": two(sg.equal, dtypes=EVERY),
+    "not_equal": two(sg.not_equal, dtypes=EVERY),
     "isnan": one(sg.isnan),
     "isfinite": one(sg.isfinite),
     "bitwise_and": two(sg.bitwise_and, dtypes=BITS),
     "bitwise_or": two(sg.bitwise_or, dtypes=BITS),
     "bitwise_xor": two(sg.bitwise_xor, dtypes=BITS),
     "logical_not": one(sg.logical_not, dtypes=(bool_,)),
-    "where": [c for d in NUMBERS for shapes in CHOICE for c in typed(sg.where, *zip(shapes, (bool_, d, d), strict=True))],
-    "cast": [c for d in (*NUMBERS, bool_) for c in each(sg.cast, [(("n",),), ((),)], NONZERO, (*NUMBERS, bool_), smooth=False, dtype=d)],
+    "where": [c for d in NUMBERS for shapes in CHOICE
+        for c in typed(sg.where, *zip(shapes, (bool_, d, d), strict=True))],
+    "cast": [c for d in EVERY
+        for c in each(sg.cast, [(("n",),), ((),)], NONZERO, EVERY, smooth=False, dtype=d)],
     "stop_gradient": one(_gradient_through, smooth=False),
-    "copy": one(copy, dtypes=(*NUMBERS, bool_)),
+    "copy": one(copy, dtypes=EVERY),
     "within": one(lambda x: within(sg.abs(x), 10, "a sample"), dtypes=INTEGERS),
     "relu": one(nn.relu, NONZERO),
     "leaky_relu": one(nn.leaky_relu, NONZERO) + one(nn.leaky_relu, NONZERO, negative_slope=0.25),
@@ -229,29 +251,38 @@ SAMPLES: dict[str, Line] = {
     "prod": over(sg.prod, Domain(0.5, 1.6), NUMBERS),
     "max": over(sg.max, APART, NUMBERS),
     "min": over(sg.min, APART, NUMBERS),
-    "broadcast_to": each(lambda x, y: sg.broadcast_to(x, y.shape) * y, [((3,), ("n", 3)), ((2, 1), (4, 2, 3)), ((), ("n",))]),
+    "broadcast_to": each(lambda x, y: sg.broadcast_to(x, y.shape) * y,
+        [((3,), ("n", 3)), ((2, 1), (4, 2, 3)), ((), ("n",))]),
     "reshape": each(lambda x: sg.reshape(sg.exp(x), (-1, 2)) * 3.0, [(("n", 4),), ((2, 3),), ((6,),)]),
     "permute_dims": each(lambda x: sg.permute_dims(sg.exp(x), (2, 0, 1)), [((2, "n", 4),), ((3, 2, 17),)]),
-    "flip": each(lambda x: x + sg.flip(x, 0), [(("n", 3),), ((17,),)]) + each(sg.flip, [((2, 3),)], dtypes=(*NUMBERS, bool_)),
-    "slice": each(lambda x: sg.exp(x)[1:, ::2], [((3, 17),), ((1, 4),)]) + each(lambda x: x[:, 1:-1], [(("n", 7),)], dtypes=NUMBERS),
+    "flip": each(lambda x: x + sg.flip(x, 0), [(("n", 3),), ((17,),)])
+        + each(sg.flip, [((2, 3),)], dtypes=EVERY),
+    "slice": each(lambda x: sg.exp(x)[1:, ::2], [((3, 17),), ((1, 4),)])
+        + each(lambda x: x[:, 1:-1], [(("n", 7),)], dtypes=NUMBERS),
     "pad": each(lambda x: padded(sg.exp(x), ((1, 2, 1), (0, 3, 0)), 0.5), [((3, 4),), ((0, 2),), ((1, 1),)])
-        + each(sg.pad, [(("n", 3),)], dtypes=(*NUMBERS, bool_), pad_width=((0, 1), (2, 0))),
-    "concat": each(lambda x, y: sg.concat([x, sg.exp(y), x], axis=0), [(("n", 3), ("n", 3)), ((2, 17), (1, 17)), ((0, 2), (2, 2))])
-        + each(lambda x, y: sg.concat([x, y], axis=-1), [((2, 1), (2, 4))], dtypes=(*NUMBERS, bool_)),
+        + each(sg.pad, [(("n", 3),)], dtypes=EVERY, pad_width=((0, 1), (2, 0))),
+    "concat": each(lambda x, y: sg.concat([x, sg.exp(y), x], axis=0),
+            [(("n", 3), ("n", 3)), ((2, 17), (1, 17)), ((0, 2), (2, 2))])
+        + each(lambda x, y: sg.concat([x, y], axis=-1), [((2, 1), (2, 4))], dtypes=EVERY),
     "extent": each(lambda x: x * extent_of(x.shape[0], x), [(("n", 2),)]),
-    "iota": each(lambda x: sg.cast(iota(x.shape, 1, x), sg.float64) + sg.cast(x, sg.float64), [(("n", 3),), ((2, 17),)]),
-    "take": indexed(lambda x, i: sg.take(x, i), (7, 3), ("n",), 7, -7) + indexed(lambda x, i: sg.take(x, i, axis=1), (2, 5), (2, 2), 5)
+    "iota": each(lambda x: sg.cast(iota(x.shape, 1, x), sg.float64) + sg.cast(x, sg.float64),
+        [(("n", 3),), ((2, 17),)]),
+    "take": indexed(lambda x, i: sg.take(x, i), (7, 3), ("n",), 7, -7)
+        + indexed(lambda x, i: sg.take(x, i, axis=1), (2, 5), (2, 2), 5)
         + indexed(lambda x, i: sg.take(x, i, axis=1), ("n", 9, 2), (), 9),
     "scatter_add": indexed(lambda x, i: sg.scatter_add(x, i, (5, 3)), ("n", 3), ("n",), 5)
         + indexed(lambda x, i: sg.scatter_add(x, i, (2, 4, 3), axis=1), (2, 2, 5, 3), (2, 5), 4, -4)
         + indexed(lambda x, i: sg.scatter_add(x, i, (6,)), (17,), (17,), 6),
-    "matmul": each(sg.matmul, MATRICES) + each(sg.matmul, VECTORS, dtypes=(float64,)) + each(sg.matmul, MATRICES[:1], dtypes=INTEGERS),
+    "matmul": each(sg.matmul, MATRICES) + each(sg.matmul, VECTORS, dtypes=(float64,))
+        + each(sg.matmul, MATRICES[:1], dtypes=INTEGERS),
     "random_uniform": drawn(random_uniform),
     "softmax_along": along(nn.softmax) + each(nn.softmax, [((1,),), ((2, 3, 5),)], axis=-1),
     "log_softmax_along": along(nn.log_softmax) + each(nn.log_softmax, [((1,),), ((2, 3, 5),)], axis=-1),
     "logsumexp_over": over(sg.logsumexp),
-    "standardize_over": each(nn.layer_norm, [(("n", 33),), ((2, 3, 4),)]) + each(nn.batch_norm, [((9, 17),), ((2, 3, 4),)]),
-    "cross_entropy_each": indexed(lambda x, i: nn.cross_entropy(x, i, reduction="none"), ("n", 10), ("n",), 10)
+    "standardize_over": each(nn.layer_norm, [(("n", 33),), ((2, 3, 4),)])
+        + each(nn.batch_norm, [((9, 17),), ((2, 3, 4),)]),
+    "cross_entropy_each":
+        indexed(lambda x, i: nn.cross_entropy(x, i, reduction="none"), ("n", 10), ("n",), 10)
         + indexed(lambda x, i: nn.cross_entropy(x, i, axis=1), (2, 3, 4), (2, 4), 3),
 }  # fmt: skip
 
@@ -270,14 +301,17 @@ FUNCTIONS: dict[str, Line] = {
     "any": each(lambda x: sg.any(x > 1, axis=0), [((3, 2),), ((1, 17),)], dtypes=NUMBERS),
     "stack": each(lambda x, y: sg.stack([x, sg.exp(y)], axis=1), SAME),
     "unstack": each(lambda x: sg.unstack(x, 1)[2] * sg.unstack(x, 1)[0], [(("n", 3),), ((2, 3, 4),)]),
-    "expand_dims": each(lambda x, y: sg.squeeze(sg.expand_dims(x, 1) * sg.expand_dims(y, 0), 0), [((1,), (3,))]),
+    "expand_dims": each(lambda x, y: sg.squeeze(sg.expand_dims(x, 1) * sg.expand_dims(y, 0), 0),
+        [((1,), (3,))]),
     "power": one(lambda x: x**3 - x**2 + x**0) + one(lambda x: x**-2 + x**0.5, POSITIVE),
     "full_like": one(lambda x: sg.full_like(x, 2) * x + sg.zeros_like(x)),
     "einsum": each(partial(sg.einsum, "bij,bjk->bik"), [((2, 3, 4), (2, 4, 5)), (("n", 2, 3), ("n", 3, 2))])
-        + each(partial(sg.einsum, "ij,j->"), [((2, 3), (3,))]) + each(partial(sg.einsum, "ai,bj,ij->ab"), [((2, 3), (4, 5), (3, 5))])
+        + each(partial(sg.einsum, "ij,j->"), [((2, 3), (3,))])
+        + each(partial(sg.einsum, "ai,bj,ij->ab"), [((2, 3), (4, 5), (3, 5))])
         + each(partial(sg.einsum, "ij->ji"), [((2, 3),)]),
     "random_normal": drawn(random_normal),
-    "random_bernoulli": drawn(lambda k, c, shape, dtype: sg.cast(random_bernoulli(k, c, 0.3, shape=shape), dtype)),
+    "random_bernoulli":
+        drawn(lambda k, c, shape, dtype: sg.cast(random_bernoulli(k, c, 0.3, shape=shape), dtype)),
     "layer_norm": each(nn.layer_norm, AFFINE),
     "batch_norm": each(nn.batch_norm, [((9, 17), (17,), (17,)), *CHANNELS]),
     "group_norm": each(lambda x, w, b: nn.group_norm(x, 2, w, b), CHANNELS),
@@ -288,5 +322,6 @@ FUNCTIONS: dict[str, Line] = {
     "l1_loss": each(nn.l1_loss, SAME),
     "binary_cross_entropy": each(nn.binary_cross_entropy_with_logits, SAME, (ANY, Domain(0, 1))),
     "cross_entropy": indexed(nn.cross_entropy, ("n", 33), ("n",), 33),
-    "mixed_dtypes": typed(sg.add, (("n",), float32), (("n",), float64)) + typed(sg.multiply, ((3,), int32), ((3,), int64)),
+    "mixed_dtypes": typed(sg.add, (("n",), float32), (("n",), float64))
+        + typed(sg.multiply, ((3,), int32), ((3,), int64)),
 }  # fmt: skip

@@ -271,35 +271,31 @@ def test_a_reader_that_stops_reading_is_no_error(folder: Path) -> None:
 # --- demo -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """The folder of a whole demo, its output and its progress."""
-    made = tmp_path_factory.mktemp("demo") / "out put"
+def test_demo(tmp_path: Path) -> None:
+    """The whole job, once: what it prints, the figures it writes, the pictures and the binary."""
+    made = tmp_path / "out put"
     command = [sys.executable, "-m", "symgraph", "demo", "--output", str(made)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return made, done.stdout, done.stderr
+    assert "FAILED" not in done.stdout
+    assert done.stdout.count("ok     ") == (5 if c_program.compiler() else 4)
+    assert done.stderr.count("compiled: epoch ") == Settings().epochs  # a log gets one line an epoch
+    check_figures(made)
+    check_files(made)
 
 
-@pytest.mark.xdist_group("demo")
-def test_demo_finds_that_the_worlds_agree(demo: tuple[Path, str, str]) -> None:
-    made, output, progress = demo
-    assert "FAILED" not in output
-    assert output.count("ok     ") == (5 if c_program.compiler() else 4)
+def check_figures(made: Path) -> None:
     eager, static = (json.loads((made / f"{world}.json").read_text()) for world in ("eager", "static"))
     first = [np.array(world["losses"][:50]) for world in (eager, static)]
     np.testing.assert_allclose(first[1], first[0], rtol=1e-4)
     assert min(eager["accuracy"], static["accuracy"]) >= 0.97
     assert static["work"] < eager["work"] / 4
     assert static["peak_bytes"] < 200 * 2**20
-    assert progress.count("compiled: epoch ") == Settings().epochs  # a log gets one line an epoch
 
 
-@pytest.mark.xdist_group("demo")
-def test_demo_leaves_pictures_and_a_binary(demo: tuple[Path, str, str]) -> None:
-    made = demo[0]
-    for name in ("forward.svg", "training_step.svg"):
-        assert (made / name).read_text().startswith("<svg")
+def check_files(made: Path) -> None:
+    for picture in ("forward.svg", "forward_kernels.svg", "training_step.svg", "one_layer.svg"):
+        assert (made / picture).read_text().startswith("<svg")
     binary = {path.name for path in (made / "binary").iterdir()}
     assert {"digits.o", "digits.h", "libdigits.a", "libdigits.so"} <= binary
     library = sg.load_library(made / "binary" / "libdigits.so")

@@ -136,7 +136,9 @@ def test_inferred_type_is_the_evaluated_one(name):
         arrays = [o.draw(np.random.default_rng(0), 5) for o in case.operands]
         value = case.function(*map(sg.tensor, arrays))
         sizes = tuple(e if isinstance(e, int) else e.evaluate({"n": 5}) for e in declared.shape)
-        assert TensorType(sizes, declared.dtype) == value.type == TensorType(value.data.shape, value.data.dtype)
+        assert (
+            TensorType(sizes, declared.dtype) == value.type == TensorType(value.data.shape, value.data.dtype)
+        )
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -146,7 +148,7 @@ def test_compiled_is_eager(name):
         arrays = line.arrays(n)
         before = [a.copy() for a in arrays]
         if n == 0 and not complete(line, eager_all(line, arrays)):
-            with pytest.raises(sg.InputError, match="zero-size|empty"):
+            with pytest.raises(sg.InputError, match=r"zero-size|no elements"):
                 called(line, arrays)
             continue
         check(line, arrays, called(line, arrays))
@@ -167,7 +169,8 @@ def test_nan_and_infinities_pass_as_in_numpy(name):
     for seed in range(3):
         rng = np.random.default_rng(seed)
         arrays = [
-            rng.choice(SPECIAL, a.shape).astype(a.dtype) if a.dtype in FLOATS else a for a in line.arrays(17, seed)
+            rng.choice(SPECIAL, a.shape).astype(a.dtype) if a.dtype in FLOATS else a
+            for a in line.arrays(17, seed)
         ]
         results = dict(zip(line.owners, called(line, arrays), strict=True))
         for owner, value in eager_all(line, arrays).items():
@@ -196,7 +199,9 @@ def directions(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndar
     return [row.reshape(shape) for row in np.eye(size)]
 
 
-def check_slope(function: Any, arrays: list[np.ndarray], which: int, gradient: np.ndarray, rtol: float) -> None:
+def check_slope(
+    function: Any, arrays: list[np.ndarray], which: int, gradient: np.ndarray, rtol: float
+) -> None:
     """A gradient against central differences of a scalar function along some directions."""
     step = 1e-6
     for direction in directions(np.random.default_rng(11), gradient.shape):
@@ -258,5 +263,3 @@ def test_a_sample_uses_its_op():
         stages = built(name).compiled.lowered.stages
         used = {node.op.name for stage in stages for node in stage.graph.nodes}
         assert name in used, f"no case of {name} applies it"
-
-

@@ -121,10 +121,15 @@ def test_the_language_reaches_the_compiler_through_one_door():
 
 def test_libraries_stay_where_they_belong():
     homes = {
-        "llvmlite": ("compiler.llvm.",), "graphviz": ("symgraph.viz.",), "networkx": ("symgraph.graph", "compiler.passes."),
-        "safetensors": ("symgraph.io.",), "sklearn": ("symgraph.data.", "symgraph.train."), "tqdm": ("symgraph.train.", "symgraph.commands."),
-        "torch": ("symgraph.bench.",), "jax": ("symgraph.bench.",),
-    }  # fmt: skip
+        "llvmlite": ("compiler.llvm.",),
+        "graphviz": ("symgraph.viz.",),
+        "networkx": ("symgraph.graph", "compiler.passes."),
+        "safetensors": ("symgraph.io.",),
+        "sklearn": ("symgraph.data.", "symgraph.train."),
+        "tqdm": ("symgraph.train.", "symgraph.commands."),
+        "torch": ("symgraph.bench.",),
+        "jax": ("symgraph.bench.",),
+    }
     wrong = [
         f"{module_name(path)} imports {module}"
         for path in files() for module, _ in imports(path)

@@ -1,6 +1,7 @@
 """300 small random programs, forward and backward, compiled as they come and, every eighth, another way too.
 
-A failure names its seed: `python -m tests.random_graphs --seed SEED --count 1 --longest 4` shrinks and prints it.
+A failure names its seed; `python -m tests.random_graphs --seed SEED --count 1 --longest 4` shrinks and
+prints it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import pytest
 
 from compiler.driver import Options
 from symgraph.types import FLOATS
-from tests.random_graphs import check, generate, shrink, variant
+from tests.random_check import check, shrink
+from tests.random_graphs import generate, variant
 from tests.random_program import Program, source
 
 COUNT, CHUNK = 300, 10
@@ -47,8 +49,10 @@ def test_what_the_generator_reaches():
     """Kinds of ops, dims, dtypes, updates and outputs that the suite's programs together must contain."""
     programs = [program_of(seed) for seed in range(COUNT)]
     text = "\n".join(line.text for p in programs for line in p.lines)
-    for word in ("softmax", "layer_norm", "batch_norm", "@", "concat", "take", "scatter_add", "where", "argmax", "pad",
-                 "permute_dims", "reshape", "[", "var", "prod", "cast", "flip", "group_norm", "logsumexp"):  # fmt: skip
+    words = (
+        "softmax layer_norm batch_norm @ concat take scatter_add where argmax pad permute_dims reshape [ var"
+    )
+    for word in (words + " prod cast flip group_norm logsumexp random_uniform").split():
         assert word in text, word
     assert sum(bool(p.wanted) for p in programs) > COUNT / 2
     assert sum(bool(p.updates) for p in programs) >= 10
@@ -61,7 +65,9 @@ def test_what_the_generator_reaches():
 
 def test_shrinking_leaves_what_fails():
     """A check that dislikes tanh finds a program of one line, whatever stood around it."""
-    seed = next(s for s in range(COUNT) if any(line.text.startswith("sg.tanh(v") for line in program_of(s).lines))
+    seed = next(
+        s for s in range(COUNT) if any(line.text.startswith("sg.tanh(v") for line in program_of(s).lines)
+    )
 
     def dislikes(program: Program) -> str:
         return "tanh" if any("sg.tanh(" in line.text for line in program.lines) else ""

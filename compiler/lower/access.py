@@ -21,7 +21,7 @@ from compiler.loop.grammar import (
     select,
 )
 from compiler.views import is_scalar_constant, is_view
-from symgraph.dimension import Extent, Shape, product
+from symgraph.dimension import Extent, Shape, is_positive, product
 from symgraph.errors import CompileError
 from symgraph.graph import Node
 from symgraph.ops.layout import BROADCAST, CONCAT, FLIP, PAD, PERMUTE, RESHAPE, SLICE
@@ -93,10 +93,14 @@ def place(buffers: Buffers, memory: Memory, position: Position) -> tuple[Buffer,
 
 @dataclass(slots=True)
 class Access:
-    """Reads operands in one kernel. `inside` gives values the kernel itself computes, else None."""
+    """Reads operands in one kernel. `inside` gives values the kernel itself computes, else None.
+
+    While `clamped`, what is read may be thrown away and lie anywhere, so memory is read where it exists.
+    """
 
     buffers: Buffers
     inside: Callable[[Node, Position], Expr | None]
+    clamped: bool = False
 
     def read(self, node: Node, position: Position) -> Expr:
         """The value of `node` at a position along its own axes."""
@@ -109,7 +113,7 @@ class Access:
             if node.op is EXTENT:
                 return Cast(extent_expr(node.attrs["extent"]), node.type.dtype)
             if not is_view(node):
-                return Load(*place(self.buffers, node, position))
+                return self._load(*place(self.buffers, node, position))
             if node.op is IOTA:
                 return _plain(position)[node.attrs["axis"]]
             if node.op is PAD:
@@ -137,7 +141,20 @@ class Access:
                 extents.append(pending)
                 indices.append(at)
                 pending = 1
-        return Load(self.buffers.of(source, tuple(extents)), tuple(indices))
+        return self._load(self.buffers.of(source, tuple(extents)), tuple(indices))
+
+    def _load(self, buffer: Buffer, indices: tuple[Expr, ...]) -> Load:
+        if self.clamped:
+            indices = tuple(_clamped(i, e) for i, e in zip(indices, buffer.shape, strict=True))
+        return Load(buffer, indices)
+
+    def _perhaps(self, source: Node, position: list[Expr]) -> Expr:
+        """An element whose position was clamped to the source, which may turn out to have no elements."""
+        before = self.clamped
+        self.clamped = before or not all(is_positive(e) for e in source.type.shape)
+        value = self.read(source, position)
+        self.clamped = before
+        return value
 
     def _padded(self, view: Node, position: list[Expr]) -> Expr:
         """The operand where the position meets one of its elements, else the padding."""
@@ -160,7 +177,7 @@ class Access:
                 for test in tests:
                     inside = test if inside is None else binary("and", inside, test)
             moved.append(_clamped(where, extent))
-        value = self.read(source, moved)
+        value = self._perhaps(source, moved)
         if inside is None:
             return value
         return select(inside, value, padding)
@@ -176,7 +193,7 @@ class Access:
                 continue
             moved = list(position)
             moved[axis] = _clamped(binary("sub", position[axis], index(start)), extent)
-            pieces.append((start, self.read(part, moved)))
+            pieces.append((start, self._perhaps(part, moved)))
             start = start + extent
         if not pieces:
             return constant(0, view.type.dtype)

@@ -10,9 +10,11 @@ Whole rows or wide blocks: narrow ones waste pages and the prefetcher.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from compiler.clusters import Cluster
 from compiler.loop.grammar import (
+    Accumulate,
     Alloc,
     Buffer,
     Const,
@@ -25,6 +27,7 @@ from compiler.loop.grammar import (
     binary,
     index,
 )
+from compiler.loop.walk import expressions, postorder, statements
 from compiler.lower.access import ZERO, Scratch, place
 from compiler.lower.fused import Fused, accumulate_into, identity
 from compiler.lower.nest import SHARE, nested
@@ -73,7 +76,7 @@ class Columns(Fused):
         inside = self._block()
         blocks = binary("div", index(self.column.extent + (self.width - 1)), Const(self.width, int64))
         body = nested(self.outer, inside, vector=False)
-        return (For(block.name, ZERO, blocks, body, mode="parallel"),)
+        return without_unread((For(block.name, ZERO, blocks, body, mode="parallel"),))
 
     def _block(self) -> tuple[Statement, ...]:
         for node in self.plan.spilled:
@@ -125,3 +128,26 @@ class Columns(Fused):
         if body:
             statements.extend(nested(self.reduced, (self._along(body),), vector=False))
         return statements
+
+
+def without_unread(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """The body without scratch that nothing reads: most statistics are used where they are computed."""
+    read: set[str] = set()
+    own: set[str] = set()
+    for statement in statements(body):
+        read.update(e.buffer.name for e in postorder(expressions(statement)) if isinstance(e, Load))
+        if isinstance(statement, Accumulate):
+            read.add(statement.buffer.name)
+        elif isinstance(statement, Alloc):
+            own.add(statement.buffer.name)
+    return _without(body, own - read)
+
+
+def _without(body: tuple[Statement, ...], gone: set[str]) -> tuple[Statement, ...]:
+    kept: list[Statement] = []
+    for statement in body:
+        if isinstance(statement, For):
+            statement = replace(statement, body=_without(statement.body, gone))
+        if not (isinstance(statement, (Alloc, Store)) and statement.buffer.name in gone):
+            kept.append(statement)
+    return tuple(kept)

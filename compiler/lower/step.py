@@ -11,8 +11,12 @@ from compiler.lower.access import Memory
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`memories[i]` is what the kernel's buffer i lives in. `cluster` is what it was made from."""
+    """`memories[i]` is what the kernel's buffer i lives in. `cluster` is what it was made from.
+
+    The kernel's extents are the program's named dimensions, then `sizes`.
+    """
 
     kernel: Kernel
     memories: tuple[Memory, ...]
     cluster: Cluster
+    sizes: tuple[int, ...] = ()

@@ -205,7 +205,9 @@ def _labels_of_statistic(cluster: Cluster, node: Node, readings: list[Reading]) 
         for label, axis in zip(cluster.labels[reading.source], reading.axes, strict=True):
             if axis is not None:
                 found[axis], known[axis] = label, True
-    return tuple(found) if all(known) else None
+    along = [label for label in found if label is not None]
+    # x[:, None] > x[None, :] runs over more than x does, though each of its axes is one of x.
+    return tuple(found) if all(known) and len(set(along)) == len(along) else None
 
 
 def _readable(cluster: Cluster, operand: Node, labels: AxisMap) -> bool:

@@ -56,7 +56,7 @@ def mean_of(node: Node) -> tuple[Node, tuple[int, ...]] | None:
     if node.op is a.divide.op:
         return (x, axes) if is_count(count, size) else None
     factor = number_of(count)
-    return (x, axes) if isinstance(size, int) and factor == 1.0 / size else None
+    return (x, axes) if isinstance(size, int) and size and factor == 1.0 / size else None
 
 
 def _without_ones(node: Node) -> Node:

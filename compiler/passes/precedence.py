@@ -1,7 +1,7 @@
 """What must come before what: a directed acyclic graph that grows, with an order kept valid all the time.
 
-The order is repaired locally when a link contradicts it (Pearce and Kelly 2006, "A dynamic topological sort
-algorithm for directed acyclic graphs"), so that questions need to look only at what lies between two points.
+The order is repaired locally when a link contradicts it (after Pearce and Kelly 2006, "A dynamic topological
+sort algorithm for directed acyclic graphs"), so that questions look only at what lies between two points.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ class Precedence:
         """Points in this order at first: it holds each number below its length once."""
         self._earlier: list[dict[int, None]] = [{} for _ in order]
         self._later: list[dict[int, None]] = [{} for _ in order]
-        self._position = sorted(range(len(order)), key=order.__getitem__)
+        self._position = [0.0] * len(order)
+        self._order = _Order(self._position)
+        for point in order:
+            self._order.append(point)
 
     def add(self) -> int:
         """A new point, after all others in the order."""
         self._earlier.append({})
         self._later.append({})
-        self._position.append(len(self._position))
+        self._position.append(0.0)
+        self._order.append(len(self._position) - 1)
         return len(self._position) - 1
 
     def link(self, earlier: int, later: int) -> None:
@@ -77,22 +81,84 @@ class Precedence:
         return False
 
     def _reorder(self, earlier: int, later: int) -> None:
-        """Put `earlier`, and what it needs, in front of `later` and what needs that, in the same places."""
+        """Move what `earlier` needs in front of `later`, or what needs `later` behind `earlier`.
+
+        Both are looked for side by side; the smaller set, which is found first, moves.
+        """
         position = self._position
         low, high = position[later], position[earlier]
-        forward = _reached(later, self._later, lambda p: position[p] <= high)
-        backward = _reached(earlier, self._earlier, lambda p: position[p] >= low)
-        moved = [*sorted(backward, key=position.__getitem__), *sorted(forward, key=position.__getitem__)]
-        for point, place in zip(moved, sorted(position[p] for p in moved), strict=True):
-            position[point] = place
+        backward = _Search(earlier, self._earlier, lambda p: position[p] > low)
+        forward = _Search(later, self._later, lambda p: position[p] < high)
+        while backward.step() and forward.step():
+            pass
+        if backward.done:
+            for point in sorted(backward.found, key=position.__getitem__):
+                self._order.move_before(point, later)
+        else:
+            for point in sorted(forward.found, key=position.__getitem__, reverse=True):
+                self._order.move_behind(point, earlier)
 
 
-def _reached(start: int, links: list[dict[int, None]], within: Callable[[int], bool]) -> list[int]:
-    found = {start: None}
-    stack = [start]
-    while stack:
-        for point in links[stack.pop()]:
-            if point not in found and within(point):
-                found[point] = None
-                stack.append(point)
-    return list(found)
+class _Search:
+    """A walk along links, among points that `within` accepts, one point at a time."""
+
+    def __init__(self, start: int, links: list[dict[int, None]], within: Callable[[int], bool]):
+        self.found = {start: None}
+        self._links = links
+        self._within = within
+        self._stack = [start]
+
+    @property
+    def done(self) -> bool:
+        return not self._stack
+
+    def step(self) -> bool:
+        """Go on by one point; whether there is more to do."""
+        for point in self._links[self._stack.pop()]:
+            if point not in self.found and self._within(point):
+                self.found[point] = None
+                self._stack.append(point)
+        return bool(self._stack)
+
+
+class _Order:
+    """A linked list of points. `position[point]` grows along it."""
+
+    def __init__(self, position: list[float]):
+        self._position = position
+        self._next: dict[int | None, int | None] = {None: None}
+        self._previous: dict[int | None, int | None] = {None: None}
+
+    def append(self, point: int) -> None:
+        self._insert(point, self._previous[None], None)
+
+    def move_before(self, point: int, other: int) -> None:
+        self._unlink(point)
+        self._insert(point, self._previous[other], other)
+
+    def move_behind(self, point: int, other: int) -> None:
+        self._unlink(point)
+        self._insert(point, other, self._next[other])
+
+    def _unlink(self, point: int) -> None:
+        before, after = self._previous[point], self._next[point]
+        self._next[before], self._previous[after] = after, before
+
+    def _insert(self, point: int, before: int | None, after: int | None) -> None:
+        self._next[before] = self._previous[after] = point
+        self._previous[point], self._next[point] = before, after
+        low = self._position[before] if before is not None else None
+        high = self._position[after] if after is not None else None
+        if low is None or high is None:
+            self._position[point] = low + 1 if low is not None else high - 1 if high is not None else 0.0
+            return
+        self._position[point] = (low + high) / 2
+        if not low < self._position[point] < high:
+            self._renumber()
+
+    def _renumber(self) -> None:
+        """Whole numbers again, where halving has used up all that lie between two points."""
+        number, point = 0.0, self._next[None]
+        while point is not None:
+            self._position[point] = number
+            number, point = number + 1, self._next[point]

@@ -25,6 +25,7 @@ WITH_PEERS = ("matmul", "mlp_infer", "mlp_train", "deep_compile", "layer_norm", 
 COLD = ("deep_compile", "digits_compile")  # measured without a cache and with one
 IMPORTS = 7
 ROUNDS = 3  # symgraph and its peers take turns, process by process
+ONCE = ("torch.compile",)  # its first calls take up to minutes
 
 
 @dataclass(slots=True)
@@ -42,30 +43,35 @@ def measure_all(
     """Every workload and, if there is a Python for them, the same in the peers."""
     measured = Measured()
     for name in WORKLOADS:
-        if only and name not in only:
-            continue
-        _tell(name)
-        rounds: list[Figures] = []
-        theirs: dict[str, list[Figures]] = {}
-        for _ in range(ROUNDS):
-            if name in COLD:
-                _cold_and_cached(measured, name, seconds)
-            else:
-                rounds.append(_ours(name, seconds, {}))
-            if python and name in WITH_PEERS:
-                for engine in engines:
-                    found = _peer(python, engine, name, seconds, measured)
-                    theirs.setdefault(engine, []).extend([found] if found else [])
-        if rounds:
-            measured.ours[name] = _middle(rounds)
-        for engine, runs in theirs.items():
-            if runs:
-                measured.peers.setdefault(engine, {})[name] = _middle(runs)
+        if not only or name in only:
+            _tell(name)
+            peers = engines if python and name in WITH_PEERS else ()
+            _measure(measured, name, seconds, python or "", peers)
     if not only or "start" in only:
         _tell("start")
         measured.ours["import"] = _import_times()
         measured.ours["demo"] = _demo()
     return measured
+
+
+def _measure(measured: Measured, name: str, seconds: float, python: str, engines: Sequence[str]) -> None:
+    """Some rounds of one workload, each of symgraph and then of every peer."""
+    ours: list[Figures] = []
+    theirs: dict[str, list[Figures]] = {engine: [] for engine in engines}
+    for number in range(ROUNDS):
+        if name in COLD:
+            _cold_and_cached(measured, name, seconds)
+        else:
+            ours.append(_ours(name, seconds, {}))
+        for engine in engines:
+            if number == 0 or engine not in ONCE:
+                found = _peer(python, engine, name, seconds, measured)
+                theirs[engine].extend([found] if found else [])
+    if ours:
+        measured.ours[name] = _middle(ours)
+    for engine, runs in theirs.items():
+        if runs:
+            measured.peers.setdefault(engine, {})[name] = _middle(runs)
 
 
 def _tell(name: str) -> None:

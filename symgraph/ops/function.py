@@ -43,6 +43,19 @@ class Function:
         return f"<sg.{self.op.name}>"
 
 
+def telling_where(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A public function made of other ops: its own errors name the user's line too."""
+
+    @functools.wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        try:
+            return function(*operands, **options)
+        except SymgraphError as error:
+            raise placed(error, operands) from None
+
+    return call
+
+
 def require(name: str, dtype: DType, accepted: tuple[DType, ...]) -> None:
     if dtype not in accepted:
         names = ", ".join(map(str, accepted))

@@ -8,11 +8,13 @@ import numpy as np
 
 from symgraph.dimension import Extent, at_least
 from symgraph.errors import ShapeError
+from symgraph.ops.function import telling_where
 from symgraph.ops.gather import take
 from symgraph.ops.layout import expand_dims, flip, squeeze, static_slice
 from symgraph.value import Value
 
 
+@telling_where
 def getitem(x: Value, key: Any) -> Value:
     """numpy's basic indexing; an array of ints may stand on one axis. Slices of named dimensions
     take static or open ends with step 1 or -1."""

@@ -10,7 +10,7 @@ import numpy as np
 from symgraph.dimension import Dim, Extent, Shape, at_least, divide, names_of, product
 from symgraph.errors import ShapeError
 from symgraph.op import Kind, Op
-from symgraph.ops.function import Function, lift_all, lift_like
+from symgraph.ops.function import Function, lift_all, lift_like, telling_where
 from symgraph.symbol import Symbol
 from symgraph.types import TensorType, as_shape
 from symgraph.value import Value, apply, broadcast_shapes, common_dtype
@@ -95,6 +95,7 @@ def reshape_vjp(x: Any, out: Any, g: Any, *, shape: Shape) -> Any:
     return reshape(g, x.shape)
 
 
+@telling_where
 def expand_dims(x: Any, axis: int | Sequence[int] = 0) -> Value:
     """x with axes of size 1 put in, at the places they have in the result."""
     value = lift_like(x, (x,))
@@ -105,6 +106,7 @@ def expand_dims(x: Any, axis: int | Sequence[int] = 0) -> Value:
     return reshape(value, tuple(1 if i in places else next(old) for i in range(rank)))
 
 
+@telling_where
 def squeeze(x: Any, axis: int | Sequence[int]) -> Value:
     """x without the given axes, which must be of size 1."""
     value = lift_like(x, (x,))
@@ -145,6 +147,7 @@ def permute_dims_vjp(x: Any, out: Any, g: Any, *, axes: tuple[int, ...]) -> Any:
     return permute_dims(g, tuple(axes.index(i) for i in range(len(axes))))
 
 
+@telling_where
 def matrix_transpose(x: Any) -> Value:
     """x with its last two axes exchanged."""
     value = lift_like(x, (x,))
@@ -327,11 +330,13 @@ def concat_vjp(*operands: Any, axis: int) -> Any:
     return tuple(gradients)
 
 
+@telling_where
 def stack(values: Sequence[Any], axis: int = 0) -> Value:
     """Values of one shape joined along a new axis."""
     return concat([expand_dims(v, axis) for v in lift_all(tuple(values))], axis)
 
 
+@telling_where
 def unstack(x: Any, axis: int = 0) -> list[Value]:
     """The slices of x along an axis of static extent, without that axis."""
     value = lift_like(x, (x,))

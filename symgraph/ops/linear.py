@@ -9,7 +9,7 @@ import numpy as np
 from symgraph.dimension import Extent, product
 from symgraph.errors import ShapeError
 from symgraph.op import Kind, Op
-from symgraph.ops.function import NUMERIC, Function, lift_like, require
+from symgraph.ops.function import NUMERIC, Function, lift_like, require, telling_where
 from symgraph.ops.layout import (
     broadcast_to,
     expand_dims,
@@ -63,6 +63,7 @@ def matmul_vjp(x: Any, y: Any, out: Any, g: Any) -> Any:
     return matmul(g, matrix_transpose(y)), matmul(matrix_transpose(x), g)
 
 
+@telling_where
 def einsum(equation: str, *operands: Any) -> Value:
     """Einstein summation, as numpy's, with explicit or implicit output and no ellipsis.
 

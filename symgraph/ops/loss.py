@@ -8,7 +8,7 @@ from symgraph.errors import ShapeError
 from symgraph.ops.activation import softplus
 from symgraph.ops.arithmetic import abs, cast, equal, square, subtract, where
 from symgraph.ops.composite import composite
-from symgraph.ops.function import lift_like, require
+from symgraph.ops.function import lift_like, require, telling_where
 from symgraph.ops.gather import within
 from symgraph.ops.layout import normal_axis
 from symgraph.ops.normalize import logsumexp, softmax
@@ -56,6 +56,7 @@ def reduced(values: Value, reduction: str) -> Value:
     raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
 
 
+@telling_where
 def cross_entropy(logits: Any, labels: Any, axis: int = -1, reduction: str = "mean") -> Value:
     """Cross entropy of softmax(logits) and integer class labels, in nats.
 
@@ -75,18 +76,21 @@ def _same_shape(name: str, prediction: Any, target: Any) -> None:
         raise placed(ShapeError(f"{name}: {sides} differ in shape"), (prediction, target))
 
 
+@telling_where
 def mse(prediction: Any, target: Any, reduction: str = "mean") -> Value:
     """Squared error; both sides must have one shape."""
     _same_shape("mse", prediction, target)
     return reduced(square(subtract(prediction, target)), reduction)
 
 
+@telling_where
 def l1_loss(prediction: Any, target: Any, reduction: str = "mean") -> Value:
     """Absolute error; both sides must have one shape."""
     _same_shape("l1_loss", prediction, target)
     return reduced(abs(subtract(prediction, target)), reduction)
 
 
+@telling_where
 def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = "mean") -> Value:
     """-(t log s + (1 - t) log(1 - s)) with s = sigmoid(logits), without overflow."""
     _same_shape("binary_cross_entropy_with_logits", logits, target)

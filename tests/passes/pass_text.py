@@ -12,7 +12,9 @@ from symgraph.text import graph_text
 
 def graph_of(inputs: Sequence[Symbol], *outputs: Symbol, updates: dict | None = None) -> Graph:
     pairs = tuple((node_of(s), node_of(v)) for s, v in (updates or {}).items())
-    return Graph(inputs=tuple(i.node for i in inputs), outputs=tuple(node_of(o) for o in outputs), updates=pairs)
+    return Graph(
+        inputs=tuple(i.node for i in inputs), outputs=tuple(node_of(o) for o in outputs), updates=pairs
+    )
 
 
 def becomes(graph: Graph, text: str, *passes: Callable[[Graph], Graph]) -> None:

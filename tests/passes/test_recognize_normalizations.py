@@ -27,7 +27,9 @@ def spelled_out(c, axis):
 FORMULAS = {
     "divided by the root": lambda a: centered(X, a) / sg.sqrt(sg.var(X, axis=a, keepdims=True) + 1e-3),
     "times the reciprocal root": lambda a: centered(X, a) * sg.rsqrt(sg.var(X, axis=a, keepdims=True) + 1e-3),
-    "times one over the root": lambda a: centered(X, a) * (1.0 / sg.sqrt(1e-3 + sg.var(X, axis=a, keepdims=True))),
+    "times one over the root": lambda a: (
+        centered(X, a) * (1.0 / sg.sqrt(1e-3 + sg.var(X, axis=a, keepdims=True)))
+    ),
     "variance spelled out": lambda a: spelled_out(centered(X, a), a),
 }
 
@@ -38,7 +40,9 @@ def test_standardization(name, axis):
     y = FORMULAS[name](axis)
     graph = recognize_normalizations(graph_of([X], y))
     (node,) = [n for n in graph.nodes if n.inputs]
-    assert node.op.name == "standardize_over" and node.attrs["axes"] == (axis if isinstance(axis, tuple) else (axis,))
+    assert node.op.name == "standardize_over" and node.attrs["axes"] == (
+        axis if isinstance(axis, tuple) else (axis,)
+    )
     assert node.attrs["eps"] == pytest.approx(1e-3)
     array = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
     expected = reference.run(graph_of([X], y), [array])[0]
@@ -51,12 +55,18 @@ def test_softmax():
 
 
 NOT_NORMALIZATIONS = {
-    "statistics of another value": lambda: centered(X, 1) / sg.sqrt(sg.var(X * 2.0, axis=1, keepdims=True) + 1e-3),
+    "statistics of another value": lambda: (
+        centered(X, 1) / sg.sqrt(sg.var(X * 2.0, axis=1, keepdims=True) + 1e-3)
+    ),
     "statistics over other axes": lambda: centered(X, 1) / sg.sqrt(sg.var(X, axis=0, keepdims=True) + 1e-3),
-    "the unbiased variance": lambda: centered(X, 1) / sg.sqrt(sg.var(X, axis=1, keepdims=True, correction=1) + 1e-3),
+    "the unbiased variance": lambda: (
+        centered(X, 1) / sg.sqrt(sg.var(X, axis=1, keepdims=True, correction=1) + 1e-3)
+    ),
     "the variance without a root": lambda: centered(X, 1) / (sg.var(X, axis=1, keepdims=True) + 1e-3),
     "not centered": lambda: X / sg.sqrt(sg.var(X, axis=1, keepdims=True) + 1e-3),
-    "an eps for each column": lambda: centered(X, 0) / sg.sqrt(sg.var(X, axis=0) + sg.constant(np.arange(6.0) + 1)),
+    "an eps for each column": lambda: (
+        centered(X, 0) / sg.sqrt(sg.var(X, axis=0) + sg.constant(np.arange(6.0) + 1))
+    ),
     "another maximum": lambda: sg.exp(X - sg.max(X * 2.0)) / sg.sum(sg.exp(X - sg.max(X * 2.0))),
 }
 

@@ -126,7 +126,11 @@ def test_frozen_batch_norm_folds_into_the_matrix():
     model[1].running_mean.assign(np.array([0.5, -1.0, 2.0], np.float32))
     model[1].running_var.assign(np.array([2.0, 0.25, 1.0], np.float32))
     frozen = lower(graph_of([X], model(X)), "f", ["y"], Options(frozen=True), Target.host()).graph
-    work = [n.op.name for n in frozen.nodes if n.inputs and n.op.name not in ("broadcast_to", "reshape", "permute_dims")]
+    work = [
+        n.op.name
+        for n in frozen.nodes
+        if n.inputs and n.op.name not in ("broadcast_to", "reshape", "permute_dims")
+    ]
     assert work == ["matmul", "add"]
     agrees(lower(graph_of([X], model(X)), "f", ["y"], Options(), Target.host()).derived, frozen, batch(6))
 
