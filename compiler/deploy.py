@@ -51,7 +51,7 @@ def selftest_case(graph: Graph) -> SelftestCase:
         # Zero is the one integer that is a legal index everywhere.
         arrays.append((rng.standard_normal(shape) if floats else np.zeros(shape)).astype(node.type.dtype))
     outputs = reference.run(graph, arrays)[: len(graph.outputs)]
-    return SelftestCase(arrays, [np.ascontiguousarray(o) for o in outputs])
+    return SelftestCase(arrays, [np.asarray(o, order="C") for o in outputs])
 
 
 def export_target(target: str, cpu: str | None) -> Target:

@@ -139,7 +139,7 @@ def _run_recipe(recipe: Recipe, arrays: Sequence[np.ndarray]) -> Any:
 def weight_array(node: Node) -> np.ndarray:
     """The memory of a state, in place; a constant's own array."""
     state = node.attrs.get("state")
-    return state.data if state is not None else np.ascontiguousarray(node.attrs["value"])
+    return state.data if state is not None else np.asarray(node.attrs["value"], order="C")
 
 
 def run_plainly(graph: Graph, arrays: Sequence[np.ndarray]) -> Any:

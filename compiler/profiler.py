@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compiler.driver import Compiled, weight_array
-from compiler.jit.load import load
-from compiler.report import report_of
+from compiler.jit.function import Code, NativeFunction
+from compiler.jit.load import link
+from compiler.jit.state import has_fast_entry
+from compiler.llvm.engine import LOCK
+from compiler.llvm.entry import emit_program
+from compiler.llvm.object import compile_module
+from compiler.llvm.target import Target
+from compiler.program import Argument, Program
+from compiler.report import KernelLine, report_of
 from symgraph.dimension import evaluate
+from symgraph.types import TensorType, int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +59,54 @@ class Profile:
 
 
 def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) -> Profile:
-    """Times growing prefixes of the program: a launch costs what it adds. State is put back afterwards."""
+    """Medians over `calls` runs of a copy of the function that reads a clock between launches.
+
+    State is put back afterwards.
+    """
     lowered = compiled.lowered
     weights = [weight_array(node) for node in lowered.memory.weights]
     kept = [w.copy() for w in weights]
     sizes = compiled.native.signature.sizes(list(arrays))
-    lines = report_of(compiled, str).launches
-    timed = []
-    before = 0.0
     try:
-        for count, line in enumerate(lines, start=1):
-            part = replace(lowered.program, launches=lowered.program.launches[:count])
-            run = load(part, None, weights)
-            now = _median(run, arrays, calls)
-            seconds = max(now - before, 0.0)
-            before = max(now, before)
-            flops, moved = evaluate(line.flops, sizes), evaluate(line.bytes, sizes)
-            rate = 1e-9 / seconds if seconds else 0.0
-            timed.append(
-                Timed(line.kernel, line.title, line.lines[-1], seconds, flops * rate, moved * rate)
-            )
+        seconds = _seconds(lowered.program, weights, arrays, calls)
     finally:
         for weight, value in zip(weights, kept, strict=True):
             if weight.flags.writeable:
                 weight[...] = value
+    lines = report_of(compiled, str).launches
+    timed = (_timed(line, float(s), sizes) for line, s in zip(lines, seconds, strict=True))
     return Profile(lowered.program.name, tuple(timed))
 
 
-def _median(run, arrays: Sequence[np.ndarray], calls: int) -> float:
+def _timed(line: KernelLine, seconds: float, sizes: Mapping[str, int]) -> Timed:
+    flops, moved = evaluate(line.flops, sizes), evaluate(line.bytes, sizes)
+    rate = 1e-9 / seconds if seconds else 0.0
+    return Timed(line.kernel, line.title, line.lines[-1], seconds, flops * rate, moved * rate)
+
+
+def _seconds(
+    program: Program, weights: Sequence[np.ndarray], arrays: Sequence[np.ndarray], calls: int
+) -> np.ndarray:
+    """Of each launch."""
+    ticks = np.zeros(len(program.launches) + 1, np.int64)
+    run = _clocked(program, [*weights, ticks])
     run(*arrays)
-    times = []
+    rows = []
     for _ in range(calls):
         start = time.perf_counter()
         run(*arrays)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+        elapsed = time.perf_counter() - start
+        # What a call does besides is short, so all its ticks took about all its time.
+        rows.append(np.diff(ticks) * (elapsed / max(int(ticks[-1] - ticks[0]), 1)))
+    return np.median(rows, axis=0)
+
+
+def _clocked(program: Program, weights: Sequence[np.ndarray]) -> NativeFunction:
+    """The program with one weight more, the ticks."""
+    clock = Argument("ticks", TensorType(weights[-1].shape, int64))
+    clocked = replace(program, weights=(*program.weights, clock))
+    target = Target.host()
+    with LOCK:
+        text = emit_program(clocked, target, python=has_fast_entry(), timed=True)
+        code = Code(lambda: text, compile_module(text, target), target, from_cache=False)
+    return link(clocked, code, weights, threads=None, lock=None, fallback=None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from compiler.clusters import Cluster
+from compiler.clusters import Cluster, Form
 from compiler.driver import Compiled
 from compiler.loop.printer import text as kernel_text
+from compiler.lower.step import Step
 from compiler.memory import bytes_of
 from symgraph.dimension import Extent, product
 from symgraph.graph import Graph, Node
@@ -66,15 +67,16 @@ class Report:
 
 def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
     lowered = compiled.lowered
+    main = _main_steps(lowered.steps)
     launches = tuple(
         KernelLine(
             step.kernel.name,
             step.cluster.title(),
             tuple(dict.fromkeys(str(n.location) for n in step.cluster.nodes))[:4],
             _sum(bytes_of(m) for m in dict.fromkeys(step.memories)),
-            flops_of(step.cluster),
+            flops_of(step.cluster) if position in main else 0,
         )
-        for step in lowered.steps
+        for position, step in enumerate(lowered.steps)
     )
     arena = _sum(slot.sizes[-1] for slot in lowered.program.slots)
     return Report(
@@ -88,6 +90,16 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
         _compiled=compiled,
         _graph_text=graph_text,
     )
+
+
+def _main_steps(steps: Sequence[Step]) -> set[int]:
+    """Positions of the steps that do their cluster's arithmetic: the others pack operands or add up parts."""
+    found: dict[int, int] = {}
+    for position, step in enumerate(steps):
+        first = found.setdefault(id(step.cluster), position)
+        if step.cluster.form is Form.CONTRACTION:
+            found[id(step.cluster)] = max(first, position)
+    return set(found.values())
 
 
 def flops_of(cluster: Cluster) -> Extent:

@@ -41,7 +41,7 @@ def encode(weights: Sequence[Node], updates: bool, object_code: bytes, key: Grap
         elif node in constants:
             sources.append(["constant", constants[node]])
         else:
-            value = np.ascontiguousarray(node.attrs["value"])
+            value = np.asarray(node.attrs["value"], order="C")
             sources.append(["array", value.dtype.name, list(node.type.shape)])
             arrays.append(value.tobytes())
     head = json.dumps({"weights": sources, "updates": updates}).encode()
@@ -78,4 +78,4 @@ def _array(data: bytes, start: int, dtype_name: str, shape: list[int]) -> np.nda
 def _own_array(key: GraphKey, kind: str, number: int) -> np.ndarray:
     if kind == "state":
         return key.states[number].data
-    return np.ascontiguousarray(key.constants[number].attrs["value"])
+    return np.asarray(key.constants[number].attrs["value"], order="C")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from compiler import pipeline
 from compiler.driver import Compiled, Options, compile_graph, weight_array
 from symgraph.graph import Graph
 from symgraph.symbol import Symbol
@@ -74,6 +75,13 @@ def takes_second(case: Case, number: int, cases: list[Case]) -> bool:
 
 @cache
 def built(name: str) -> Built:
+    cases, graph, owners = written(name)
+    labels = [f"{number} {what}" for number, what in owners]
+    return Built(cases, graph, owners, compile_graph(graph, name, labels, Options(), threads=1))
+
+
+def written(name: str) -> tuple[list[Case], Graph, list[tuple[int, str]]]:
+    """The cases of a line, their graph, and whose each of its outputs is."""
     cases = LINES[name]
     inputs: list[Symbol] = []
     outputs: dict[tuple[int, str], Symbol] = {}
@@ -85,8 +93,7 @@ def built(name: str) -> Built:
         second = takes_second(case, number, cases)
         outputs.update({(number, k): v for k, v in derivatives(case, value, operands, second).items()})
     graph = Graph(inputs=tuple(i.node for i in inputs), outputs=tuple(o.node for o in outputs.values()))
-    labels = [f"{number} {what}" for number, what in outputs]
-    return Built(cases, graph, list(outputs), compile_graph(graph, name, labels, Options(), threads=1))
+    return cases, graph, list(outputs)
 
 
 def eager(case: Case, arrays: list[np.ndarray], second: bool) -> dict[str, np.ndarray]:
@@ -128,6 +135,12 @@ def called(line: Built, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
+@pytest.fixture(scope="module", params=LINES)
+def line(request) -> Built:
+    """Of module scope, so that the tests of one op run one after another, in one process."""
+    return built(request.param)
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_inferred_type_is_the_evaluated_one(name):
     for case in LINES[name]:
@@ -141,9 +154,7 @@ def test_inferred_type_is_the_evaluated_one(name):
         )
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_compiled_is_eager(name):
-    line = built(name)
+def test_compiled_is_eager(line):
     for n in SIZES if any(case.named for case in line.cases) else (1,):
         arrays = line.arrays(n)
         before = [a.copy() for a in arrays]
@@ -155,17 +166,13 @@ def test_compiled_is_eager(name):
         assert all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True)), "an input was written"
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_loop_interpreter_is_eager(name):
-    line = built(name)
+def test_loop_interpreter_is_eager(line):
     arrays = line.arrays(5)
     weights = [weight_array(node) for node in line.compiled.lowered.memory.weights]
     check(line, arrays, interpret_program(line.compiled.lowered.program, arrays, weights))
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_nan_and_infinities_pass_as_in_numpy(name):
-    line = built(name)
+def test_nan_and_infinities_pass_as_in_numpy(line):
     for seed in range(3):
         rng = np.random.default_rng(seed)
         arrays = [
@@ -260,6 +267,6 @@ def test_every_op_has_a_sample():
 
 def test_a_sample_uses_its_op():
     for name in SAMPLES:
-        stages = built(name).compiled.lowered.stages
+        stages = pipeline.run(written(name)[1], training=False)
         used = {node.op.name for stage in stages for node in stage.graph.nodes}
         assert name in used, f"no case of {name} applies it"

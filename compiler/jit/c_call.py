@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from compiler.abi import MESSAGES, UNKNOWN_CODE, Code
+from compiler.jit import outputs
 from compiler.jit.arguments import Signature
 from compiler.jit.state import FunctionState, context_address
 from symgraph.dimension import evaluate
@@ -40,7 +41,8 @@ class CRun:
 def allocate_outputs(signature: Signature, sizes: Mapping[str, int]) -> tuple[np.ndarray, ...]:
     """Uninitialized arrays. Raises InputError where a size comes out negative."""
     shapes = output_shapes(signature, sizes)
-    return tuple(np.empty(s, o.type.dtype) for s, o in zip(shapes, signature.outputs, strict=True))
+    pairs = zip(shapes, signature.outputs, strict=True)
+    return tuple(outputs.empty(signature.name, s, o.type.dtype) for s, o in pairs)
 
 
 def output_shapes(signature: Signature, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.abi import c_identifier
 from compiler.jit import cache as disk
+from compiler.jit import outputs
 from compiler.jit.arguments import Signature
 from compiler.jit.c_call import CRun
 from compiler.jit.function import Code, Fallback, NativeFunction
@@ -82,7 +83,10 @@ def link(
     signature = Signature(program.name, program.inputs, program.outputs, program.dims)
     address = library.addresses
     run = CRun(signature, address[f"{prefix}_run"], address[f"{prefix}_workspace_bytes"], state)
-    entry = _entry(program.name, address.get(f"{prefix}_python"), state)
+    # The native entry makes its outputs itself; large ones come from pages that are used again.
+    large = any(outputs.is_large(output.type) for output in program.outputs)
+    native = None if large else address.get(f"{prefix}_python")
+    entry = _entry(program.name, native, state)
     return NativeFunction(signature, entry, run, workspaces, lock, code, fallback)
 
 

@@ -22,15 +22,17 @@ from compiler.program import Program
 Weights = Literal["external"] | Sequence[np.ndarray]
 
 
-def emit_program(program: Program, target: Target, *, python: bool = False) -> str:
+def emit_program(
+    program: Program, target: Target, *, python: bool = False, timed: bool = False
+) -> str:
     """The module the JIT loads: weights stay outside, loops may run on the pool.
 
-    `python` adds NAME_python, the function that CPython calls with numpy arrays.
+    `python` adds NAME_python, the function that CPython calls with numpy arrays. `timed`: see emit_run.
     """
     interface = Interface(program, c_identifier(program.name), target.triple, external=True)
     kernels, order, parts, declarations = emit_kernels(interface, target)
     parts += [emit_task(kernel) for kernel in kernels if kernel.parallel]
-    parts.append(emit_run(interface, kernels, order, f"{interface.name}_run"))
+    parts.append(emit_run(interface, kernels, order, f"{interface.name}_run", timed=timed))
     parts.append(emit_workspace_bytes(interface))
     if python:
         parts.append(emit_python_entry(interface))

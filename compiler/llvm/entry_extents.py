@@ -15,6 +15,8 @@ DECLARATIONS = (
     "declare { i64, i1 } @llvm.sadd.with.overflow.i64(i64, i64)",
     "declare i64 @llvm.smax.i64(i64, i64)",
     "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+    "declare i64 @llvm.readcyclecounter()",
+    "declare i64 @llvm.readsteadycounter()",
 )
 
 

@@ -19,6 +19,10 @@ from compiler.llvm.entry_launch import (
 from compiler.llvm.runtime_text import Writer, size_type
 from compiler.program import Place, Program
 
+# Ticks of a constant rate, whatever the frequency of the core. The first is the time stamp counter of x86,
+# where LLVM knows no other; on AArch64 it is not for user programs to read.
+CLOCKS = ("llvm.readcyclecounter", "llvm.readsteadycounter")
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:
@@ -86,8 +90,13 @@ def emit_run(
     order: Sequence[int],
     symbol: str,
     linkage: str = "",
+    *,
+    timed: bool = False,
 ) -> str:
-    """The function that checks its arguments and launches the kernels; `order` maps launches to kernels."""
+    """The function that checks its arguments and launches the kernels; `order` maps launches to kernels.
+
+    `timed`: the last weight gets the ticks of a clock before the first launch and after each.
+    """
     program = interface.program
     writer = Writer()
     sizes, layout = _emit_sizes(interface, writer)
@@ -97,6 +106,8 @@ def emit_run(
     table, starts = launch_table(interface.name, program, places)
     body = _Launches(interface, writer, layout, places)
     body.fill_places()
+    if timed:
+        body.tick(0)
     checks: dict[int, list[Place]] = {}
     for check in program.checks:
         checks.setdefault(check.launch, []).append(check.place)
@@ -105,6 +116,8 @@ def emit_run(
         writer.line(
             launch_call(kernels[number], launch, interface.name, start, interface.external, values)
         )
+        if timed:
+            body.tick(position + 1)
         for place in checks.get(position, ()):
             body.check(place)
     writer.line("ret i32 0")
@@ -209,6 +222,15 @@ class _Launches:
         flag = self._writer.value(f"load i32, ptr {address}, align 4")
         wrong = self._writer.value(f"icmp ne i32 {flag}, 0")
         _fail_if(self._writer, wrong, Code.INDEX_OUT_OF_RANGE)
+
+    def tick(self, number: int) -> None:
+        """Word `number` of the last weight becomes the clock's reading."""
+        writer = self._writer
+        last = Place("weight", len(self._interface.program.weights) - 1)
+        words = writer.value(f"load ptr, ptr {self._entry(last)}")
+        word = writer.value(f"getelementptr i64, ptr {words}, i64 {number}")
+        clock = CLOCKS[0] if self._interface.triple.startswith(("x86", "i386", "i686")) else CLOCKS[1]
+        writer.line(f"store i64 {writer.value(f'call i64 @{clock}()')}, ptr {word}")
 
     def _entry(self, place: Place) -> str:
         return self._writer.value(f"getelementptr ptr, ptr %places, i64 {self._places.number(place)}")

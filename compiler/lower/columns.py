@@ -27,6 +27,7 @@ from compiler.loop.grammar import (
     binary,
     index,
 )
+from compiler.loop.rewrite import substitute_all
 from compiler.loop.walk import expressions, postorder, statements
 from compiler.lower.access import ZERO, Scratch, place
 from compiler.lower.fused import Fused, accumulate_into, identity
@@ -41,6 +42,7 @@ NARROWEST_BLOCK = 128
 IN_CACHE = 1 << 18  # elements of a domain that stays in the second cache
 # Arrays a multiple of 4 KiB apart would compete for the same lines of the first cache.
 SKEW = 16
+ROWS_AT_ONCE = 4
 
 
 class Columns(Fused):
@@ -126,8 +128,30 @@ class Columns(Fused):
         self.known.update(results)
         statements: list[Statement] = [self._along(tuple(clear))] if clear else []
         if body:
-            statements.extend(nested(self.reduced, (self._along(body),), vector=False))
+            statements.extend(self._over_rows(body))
         return statements
+
+    def _over_rows(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        """The body at every row, a few rows at a time: accumulators and statistics are loaded once for all."""
+        *outer, row = self.reduced
+        if isinstance(row.extent, int) and row.extent < 2 * ROWS_AT_ONCE:
+            return nested(self.reduced, (self._along(body),), vector=False)
+        first, number = Index("i.rows"), Index("i.row")
+        at = binary("add", binary("mul", first, Const(ROWS_AT_ONCE, int64)), number)
+        together = For(
+            number.name,
+            ZERO,
+            Const(ROWS_AT_ONCE, int64),
+            substitute_all(body, {row.index.name: at}),
+            mode="unroll",
+        )
+        groups = binary("div", index(row.extent), Const(ROWS_AT_ONCE, int64))
+        done = binary("mul", groups, Const(ROWS_AT_ONCE, int64))
+        loops = (
+            For(first.name, ZERO, groups, (self._along((together,)),)),
+            For(row.index.name, done, index(row.extent), (self._along(body),)),
+        )
+        return nested(tuple(outer), loops, vector=False)
 
 
 def without_unread(body: tuple[Statement, ...]) -> tuple[Statement, ...]:

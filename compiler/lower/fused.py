@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,6 +42,8 @@ def identity(reducer: str, dtype: DType) -> Const:
     return constant(info.min if reducer == "maximum" else info.max, dtype)
 
 
+# Bytes from which a value does not stay in a cache until its next reader comes.
+STREAMED = 16 * 1024 * 1024
 Target = tuple[Buffer, tuple[Expr, ...]]
 
 
@@ -128,7 +131,8 @@ class Fused:
                 continue
             value = self.bind(node, statements)
             if node in sweep.stores:
-                stores.extend(self._keep(node, value))
+                later = any(node in s.compute for s in sweeps.sweeps[number + 1 :])
+                stores.extend(self._keep(node, value, again=later))
         for reduction, add in accumulate:
             statements.append(add(self.operand(reduction)))
         self.known = outer
@@ -143,12 +147,15 @@ class Fused:
         statements.append(Let(local.name, Load(buffer, indices)))
         self.known[node] = local
 
-    def _keep(self, node: Node, value: Expr) -> list[Statement]:
+    def _keep(self, node: Node, value: Expr, again: bool) -> list[Statement]:
+        """Stores of a value; past the cache if it is too large for it and not read again here."""
         kept: list[Statement] = []
+        size = node.type.bytes
+        streaming = not again and isinstance(size, int) and size >= STREAMED
         if node in self.spill:
             kept.append(Store(*self.spill[node](), value))
         if node in self.cluster.stored:
-            kept.append(self.store(node, value))
+            kept.append(replace(self.store(node, value), streaming=streaming))
         return kept
 
 
