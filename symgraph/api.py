@@ -231,7 +231,8 @@ def _updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
     for state, value in pairs:
         if not isinstance(state, State):
             raise GraphError(f"function: only a parameter or a state can be updated, not {state!r}")
-        pair = (node_of(state), node_of(value if isinstance(value, Value) else Symbol.lift(np.asarray(value))))
+        new = value if isinstance(value, Value) else Symbol.lift(np.asarray(value))
+        pair = (node_of(state), node_of(new))
         check_update(*pair)
         made.append(pair)
     return tuple(made)

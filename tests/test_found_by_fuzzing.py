@@ -12,7 +12,7 @@ from tests.random_program import Leaf, Line, Program
 FOUND = {
     "a value of the kernel read behind a concat, elsewhere than it is made": (
         [("n", 17)],
-        ["sg.pad(x0, [(0, 2), (1, 2)], 0)", "nn.softmax(v0, axis=1)", "v1[:, ::2]", "sg.concat([v2, v2], axis=1)"],
+        ["sg.pad(x0, [(0, 2), (1, 2)])", "nn.softmax(v0)", "v1[:, ::2]", "sg.concat([v2, v2], axis=1)"],
     ),
     "a scalar read behind a pad by loops merged into one": (
         [(2, 2)],
@@ -27,7 +27,8 @@ FOUND = {
         [(33, 0)],
         ["sg.sum(x0, axis=0)", "(v0 - sg.mean(v0, axis=0, keepdims=True)) / sg.sqrt(sg.var(v0) + 0.01)"],
     ),
-    "a part of size 0 joined and padded": ([(0, 2), (3, 2)], ["sg.concat([x0, x1, x0])", "sg.pad(x0, 1) * 2.0"]),
+    "a part of size 0 joined and padded": (
+        [(0, 2), (3, 2)], ["sg.concat([x0, x1, x0])", "sg.pad(x0, 1) * 2.0"]),
     "one element along a named axis cut away": ([("n", 3)], ["sg.exp(x0)[1:]", "sg.concat([v0, x0]) * 2.0"]),
 }  # fmt: skip
 

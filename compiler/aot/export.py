@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+import symgraph
 from compiler.abi import WORKSPACE_ALIGNMENT, c_identifier
 from compiler.aot.archive import archive
 from compiler.aot.elf import ElfFile, is_elf64, read_elf
@@ -76,10 +76,10 @@ def export(
     chosen = portable(Target.host()) if target is None or target == Target.host() else target
     case, sizes = _case(program, selftest_case)
     with LOCK:
-        made = emit_export(program, chosen, weights, name=prefix, version=_version(), case=case)
+        made = emit_export(program, chosen, weights, name=prefix, version=symgraph.__version__, case=case)
         object_code = compile_module(made.text, chosen)
     facts = HeaderFacts(
-        name=prefix, version=_version(), target=chosen.triple, cpu=chosen.cpu, sha256=made.sha256,
+        name=prefix, version=symgraph.__version__, target=chosen.triple, cpu=chosen.cpu, sha256=made.sha256,
         workspace_bytes=None if program.dims else arena_bytes(program, {}),
         selftest_bytes=_selftest_bytes(program, case, sizes),
     )
@@ -162,10 +162,3 @@ def _selftest_bytes(program: Program, case: Case, sizes: Mapping[str, int]) -> i
     """The arena, and the outputs where they are too large for the stack."""
     outputs = sum(case.output_bytes([a.type.dtype for a in program.outputs]))
     return arena_bytes(program, sizes) + (outputs if outputs > LARGEST_ON_STACK else 0)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("symgraph")
-    except metadata.PackageNotFoundError:
-        return "unknown"

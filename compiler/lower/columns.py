@@ -132,7 +132,7 @@ class Columns(Fused):
         return statements
 
     def _over_rows(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
-        """The body at every row, a few rows at a time: accumulators and statistics are loaded once for all."""
+        """The body at every row, a few rows at a time: what is a column's own is loaded once for all."""
         *outer, row = self.reduced
         if isinstance(row.extent, int) and row.extent < 2 * ROWS_AT_ONCE:
             return nested(self.reduced, (self._along(body),), vector=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compiler.clusters import Cluster, leaves_behind, operands_of
+from compiler.clusters import Cluster, operands_of
 from compiler.loop.grammar import Const, Expr, For, Index, Mode, Statement, binary, index
 from compiler.lower.access import MERGED, ZERO, Merged
 from compiler.views import AxisMap, is_scalar_constant, is_view
@@ -54,7 +54,7 @@ def _can_merge(cluster: Cluster, axis: int) -> bool:
         if node.op.kind is Kind.GATHER:
             return False
         labels = cluster.everywhere if node.op.kind is Kind.REDUCTION else cluster.labels[node]
-        for operand, reading in zip(node.inputs, operands_of(node), strict=True):
+        for reading in operands_of(node):
             if reading.axes is None or is_view(reading.source):
                 return False
             if is_scalar_constant(reading.source) or not reading.source.type.rank:

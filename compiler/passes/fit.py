@@ -102,7 +102,8 @@ class Fitter:
         inside = [leaf for leaf in leaves if leaf in cluster.labels]
         if any(len(self._users[leaf]) > 1 for leaf in inside) and not self._feeds_product(node):
             return True
-        read = {leaf for member in (*cluster.nodes[1:], node) for i in member.inputs for leaf in leaves_behind(i)}
+        operands = [i for member in (*cluster.nodes[1:], node) for i in member.inputs]
+        read = {leaf for operand in operands for leaf in leaves_behind(operand)}
         large = [leaf for leaf in read if leaf not in cluster.labels and leaf.type.size == node.type.size]
         return len(large) > MOST_EPILOGUE_READS
 

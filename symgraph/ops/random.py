@@ -34,7 +34,7 @@ def _swap_halves(k: Any, x: Any) -> Any:
 def _uniform(
     k: Any, key: Any, counter: Any, position: Any, *, dtype: DType, shape: Shape = ()
 ) -> Any:
-    """Uniform in [0, 1): 24 random bits in float32, 53 in float64. The flat position says all of the shape."""
+    """Uniform in [0, 1): 24 random bits in float32, 53 in float64. The flat position says it all."""
     x, y, z = _squares(k, key, counter, position)
     last = x * x + z
     if dtype == float32:
