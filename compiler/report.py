@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from compiler.clusters import Cluster, Form
+from compiler.clusters import Cluster, Form, Plan, leaves_behind
 from compiler.driver import Compiled
 from compiler.loop.printer import text as kernel_text
 from compiler.lower.step import Step
 from compiler.memory import bytes_of
+from compiler.pipeline import Stage
 from symgraph.dimension import Extent, product
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
+from symgraph.ops.normalize import standardize_over
 
 
 @dataclass(frozen=True, slots=True)
 class KernelLine:
-    """One launch: its kernel's name, what was fused into it, the user's lines, bytes moved and flops."""
+    """One launch: its kernel's name, what was fused into it, the user's lines, bytes moved and flops.
+
+    `reasons` say why it is a kernel of its own and not part of one that it reads from.
+    """
 
     kernel: str
     title: str
     lines: tuple[str, ...]
     bytes: Extent
     flops: Extent
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Report:
     object_bytes: int
     seconds: dict[str, float]
     from_cache: bool
+    notes: tuple[str, ...]
     _compiled: Compiled
     _graph_text: Callable[[Graph], str]
 
@@ -59,10 +66,12 @@ class Report:
         rows = [
             f"  {line.kernel:5} {line.title}\n"
             f"        {line.bytes} bytes, {line.flops} flops; {', '.join(line.lines)}"
+            + "".join(f"\n        {reason}" for reason in line.reasons)
             for line in self.launches
         ]
         times = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items() if s > 5e-5)
-        return "\n".join([*head, *rows, f"  compile time: {times}"])
+        notes = [f"  note: {note}" for note in self.notes]
+        return "\n".join([*head, *rows, *notes, f"  compile time: {times}"])
 
 
 def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
@@ -75,6 +84,7 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
             tuple(dict.fromkeys(str(n.location) for n in step.cluster.nodes))[:4],
             _sum(bytes_of(m) for m in dict.fromkeys(step.memories)),
             flops_of(step.cluster) if position in main else 0,
+            tuple(step.cluster.reasons) if position in main else (),
         )
         for position, step in enumerate(lowered.steps)
     )
@@ -87,9 +97,35 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
         object_bytes=len(compiled.native.code.object_code),
         seconds=compiled.seconds,
         from_cache=compiled.native.code.from_cache,
+        notes=(*dropped_biases(lowered.stages), *kept_aside(lowered.plan)),
         _compiled=compiled,
         _graph_text=graph_text,
     )
+
+
+def dropped_biases(stages: Sequence[Stage]) -> list[str]:
+    """What the user should know of parameters that learn nothing."""
+    graphs = [stage.graph for stage in stages if stage.name == "drop_removed_bias"]
+    found = []
+    for node in graphs[0].nodes if graphs else ():
+        origin = node.origin
+        if origin is None or origin.maker != "drop_removed_bias" or node.op is not standardize_over.op:
+            continue
+        added = origin.node.inputs[0].inputs
+        names = [leaf.name for i in added for leaf in leaves_behind(i) if "state" in leaf.attrs]
+        found.append(
+            f"{', '.join(names)} has no effect: the normalization at {node.location} subtracts it again"
+        )
+    return found
+
+
+def kept_aside(plan: Plan) -> list[str]:
+    """Updates that cost a copy."""
+    return [
+        f"the new value of {state.name} is copied: its old one is read after the new one is made"
+        for state, value in plan.graph.updates
+        if value in plan.deferred
+    ]
 
 
 def _main_steps(steps: Sequence[Step]) -> set[int]:

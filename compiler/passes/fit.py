@@ -15,6 +15,19 @@ MOST_EPILOGUE_READS = 2
 FREE = (Kind.ELEMENTWISE, Kind.RANDOM, Kind.GATHER)
 
 
+def refusal(cluster: Cluster, node: Node) -> str:
+    """Why a node that a cluster did not take has a kernel of its own, in a few words."""
+    if node.op.kind in (Kind.CONTRACTION, Kind.SCATTER):
+        return f"a {node.op.name} starts a kernel"
+    if len(cluster.nodes) >= LARGEST_CLUSTER:
+        return f"the kernel of {cluster.title()} is full"
+    if cluster.form is Form.CONTRACTION:
+        return f"not in the epilogue of {cluster.title()}: a reduction, or its value is stored for others anyway"
+    if cluster.form is Form.SCATTER:
+        return f"{cluster.title()} is complete only at its end"
+    return f"apart from {cluster.title()}: other axes, or read elsewhere than where it is made"
+
+
 def seed_cluster(node: Node) -> Cluster:
     """A cluster of one node, over the domain it iterates."""
     kind = node.op.kind
