@@ -23,6 +23,7 @@ class Cluster:
 
     labels[n] are the domain's axes that n's own axes run along. `reduced` are the axes whose
     reductions are used inside again (a row's or a column's statistics), None if there are none.
+    `refused` are clusters that did not take the first node, and whether a circle was the reason.
     """
 
     form: Form
@@ -31,7 +32,7 @@ class Cluster:
     labels: dict[Node, tuple[int | None, ...]] = field(default_factory=dict)
     reduced: tuple[int, ...] | None = None
     stored: list[Node] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    refused: list[tuple[Cluster, bool]] = field(default_factory=list)
 
     @property
     def everywhere(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from compiler.driver import Compiled
 from compiler.loop.printer import text as kernel_text
 from compiler.lower.step import Step
 from compiler.memory import bytes_of
+from compiler.passes.fit import refusal
 from compiler.pipeline import Stage
 from symgraph.dimension import Extent, product
 from symgraph.graph import Graph, Node
@@ -84,7 +85,7 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
             tuple(dict.fromkeys(str(n.location) for n in step.cluster.nodes))[:4],
             _sum(bytes_of(m) for m in dict.fromkeys(step.memories)),
             flops_of(step.cluster) if position in main else 0,
-            tuple(step.cluster.reasons) if position in main else (),
+            reasons_of(step.cluster) if position in main else (),
         )
         for position, step in enumerate(lowered.steps)
     )
@@ -101,6 +102,12 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
         _compiled=compiled,
         _graph_text=graph_text,
     )
+
+
+def reasons_of(cluster: Cluster) -> tuple[str, ...]:
+    """Why a cluster does not belong to one that it reads from."""
+    first = cluster.nodes[0]
+    return tuple(dict.fromkeys(refusal(other, first, circle) for other, circle in cluster.refused))
 
 
 def dropped_biases(stages: Sequence[Stage]) -> list[str]:

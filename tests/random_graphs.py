@@ -107,7 +107,7 @@ def _finished(program: Program, g: Growing) -> Program:
     floats = [line.name for line in program.lines if line.type.dtype in FLOATS]
     if not floats:
         return program
-    losses = tuple(dict.fromkeys((floats[-1], *(n for n in ends if n in floats), g.one_of(floats))))
+    losses = tuple(dict.fromkeys((floats[-1], *(n for n in ends if n in floats))))
     wanted = tuple(leaf.name for leaf in program.leaves if leaf.type.dtype in FLOATS)
     trial = replace(program, losses=losses, wanted=wanted, second=g.chance(0.12))
     return _differentiable(trial) or _differentiable(replace(trial, second=False)) or program
@@ -115,7 +115,7 @@ def _finished(program: Program, g: Growing) -> Program:
 
 def _differentiable(program: Program) -> Program | None:
     wanted = [name for name in program.wanted if _has_gradient(replace(program, wanted=(name,)))]
-    program = replace(program, wanted=tuple(wanted[-3:]))
+    program = replace(program, wanted=tuple(wanted[-2:]))
     try:
         found = [eager_results(program, input_arrays(program, s), wide=True) for s in program.sizes]
     except SymgraphError:

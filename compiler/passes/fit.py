@@ -15,14 +15,16 @@ MOST_EPILOGUE_READS = 2
 FREE = (Kind.ELEMENTWISE, Kind.RANDOM, Kind.GATHER)
 
 
-def refusal(cluster: Cluster, node: Node) -> str:
+def refusal(cluster: Cluster, node: Node, circle: bool) -> str:
     """Why a node that a cluster did not take has a kernel of its own, in a few words."""
+    if circle:
+        return f"with {cluster.title()} it would wait for itself"
     if node.op.kind in (Kind.CONTRACTION, Kind.SCATTER):
         return f"a {node.op.name} starts a kernel"
     if len(cluster.nodes) >= LARGEST_CLUSTER:
         return f"the kernel of {cluster.title()} is full"
     if cluster.form is Form.CONTRACTION:
-        return f"not in the epilogue of {cluster.title()}: a reduction, or its value is stored for others anyway"
+        return f"not in the epilogue of {cluster.title()}: a reduction, or its value is stored anyway"
     if cluster.form is Form.SCATTER:
         return f"{cluster.title()} is complete only at its end"
     return f"apart from {cluster.title()}: other axes, or read elsewhere than where it is made"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from compiler.clusters import Cluster, Form, Plan, leaves_behind
-from compiler.passes.fit import LARGEST_CLUSTER, Fitter, refusal, seed_cluster
+from compiler.passes.fit import LARGEST_CLUSTER, Fitter, seed_cluster
 from compiler.passes.order import order_clusters
 from compiler.passes.precedence import Precedence
 from compiler.passes.recompute import recompute_cheap
@@ -51,19 +51,19 @@ class Partition:
         """Put a node into the latest cluster among its operands' that may take it, else into a new one."""
         leaves = [leaf for operand in node.inputs for leaf in leaves_behind(operand)]
         homes = {self.home[leaf] for leaf in leaves if leaf in self.home}
-        chosen, reasons = None, []
+        chosen, refused = None, []
         for candidate in sorted(homes, key=self._preference) if merge else ():
             cluster = self.clusters[candidate]
             if not self._acyclic(candidate, homes):
-                reasons.append(f"with {cluster.title()} it would wait for itself")
+                refused.append((cluster, True))
             elif self.fitter.join(cluster, node):
                 chosen = candidate
                 break
             else:
-                reasons.append(refusal(cluster, node))
+                refused.append((cluster, False))
         if chosen is None:
             chosen = self._open(seed_cluster(node))
-            self.clusters[chosen].reasons += dict.fromkeys(reasons)
+            self.clusters[chosen].refused = refused
         self.home[node] = chosen
         self.reads[chosen].update(dict.fromkeys(leaf for leaf in leaves if self.home.get(leaf) != chosen))
         for other in sorted(homes - {chosen}):
