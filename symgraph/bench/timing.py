@@ -49,6 +49,8 @@ def pin() -> None:
 def one_thread(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a measuring process: every library on one thread, OpenBLAS as it comes."""
     made = dict(environment)
+    # Where it is set, Python would parse all of symgraph again in every process.
+    made.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         made.pop(name, None)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "SYMGRAPH_THREADS"):
