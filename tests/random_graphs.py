@@ -178,6 +178,8 @@ def main() -> None:
                 print(f"\n# seed {seed}: {run(small)}\n{source(small)}", flush=True)
         if failures >= options.stop_after:
             break
+        if (seed + 1 - options.seed) % 200 == 0:
+            print(f"# {seed + 1 - options.seed} programs, {time.monotonic() - start:.0f} s", flush=True)
     spent = time.monotonic() - start
     print(f"{seed + 1 - options.seed} programs, {failures} failures, {spent:.0f} s")
     raise SystemExit(1 if failures else 0)
