@@ -30,47 +30,21 @@ from symgraph.ops.activation import sigmoid
 from symgraph.ops.arithmetic import (
     abs,
     add,
-    bitwise_and,
-    bitwise_or,
-    bitwise_xor,
-    cast,
     clip,
-    cos,
     divide,
-    equal,
-    erf,
-    exp,
-    expm1,
     floor,
     floor_divide,
-    full_like,
-    greater,
-    greater_equal,
-    isfinite,
-    isnan,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logical_not,
     maximum,
     minimum,
     multiply,
     negative,
-    not_equal,
-    pow,
     remainder,
-    rsqrt,
     sign,
-    sin,
-    sqrt,
     square,
-    stop_gradient,
     subtract,
-    tanh,
-    where,
-    zeros_like,
 )
+from symgraph.ops.casting import cast, full_like, stop_gradient, zeros_like
+from symgraph.ops.elementary import cos, erf, exp, expm1, log, log1p, pow, rsqrt, sin, sqrt, tanh
 from symgraph.ops.gather import scatter_add, take
 from symgraph.ops.layout import (
     broadcast_to,
@@ -86,6 +60,21 @@ from symgraph.ops.layout import (
     unstack,
 )
 from symgraph.ops.linear import einsum, matmul
+from symgraph.ops.logic import (
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    equal,
+    greater,
+    greater_equal,
+    isfinite,
+    isnan,
+    less,
+    less_equal,
+    logical_not,
+    not_equal,
+    where,
+)
 from symgraph.ops.normalize import logsumexp
 from symgraph.ops.reduce import all_ as all
 from symgraph.ops.reduce import any_ as any

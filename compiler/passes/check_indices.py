@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from symgraph.graph import Graph, Node
-from symgraph.ops.arithmetic import cast
+from symgraph.ops.casting import cast
 from symgraph.ops.gather import WITHIN
 from symgraph.ops.reduce import extent_of, sum_
 from symgraph.symbol import Symbol, made_for

@@ -8,7 +8,7 @@ from symgraph.chain_rule import gradients_of
 from symgraph.errors import GradientError
 from symgraph.graph import Graph, Node, copy_with, topological
 from symgraph.op import Kind
-from symgraph.ops.arithmetic import full_like, zeros_like
+from symgraph.ops.casting import full_like, zeros_like
 from symgraph.symbol import Symbol, made_for
 
 MAKER = "derive_gradients"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.passes.patterns import mean_of, spread_over, variance_of
 from symgraph.graph import Graph, Node, copy_with
 from symgraph.op import Kind
-from symgraph.ops import arithmetic as a
+from symgraph.ops import arithmetic
 from symgraph.ops.layout import reshape
 from symgraph.ops.normalize import standardize_over
 from symgraph.ops.reduce import mean, var
@@ -35,7 +35,7 @@ def drop_removed_bias(graph: Graph) -> Graph:
 def _biased(node: Node) -> tuple[Node, tuple[int, ...], Node, Node] | None:
     """(x + b, axes, x, b) if the node normalizes, averages or spreads such a sum."""
     found = _statistic(node)
-    if found is None or found[0].op is not a.add.op:
+    if found is None or found[0].op is not arithmetic.add.op:
         return None
     whole, axes = found
     for x, b in (whole.inputs, whole.inputs[::-1]):

@@ -13,7 +13,7 @@ from typing import Any
 from compiler.passes.patterns import number_of, spread_over
 from symgraph.graph import Graph, Node, copy_with, topological
 from symgraph.op import Kind
-from symgraph.ops import arithmetic as a
+from symgraph.ops import arithmetic
 from symgraph.ops.layout import broadcast_to, reshape
 from symgraph.ops.linear import MATMUL, matmul
 from symgraph.symbol import CONSTANT, STATE, Symbol, made_for
@@ -114,10 +114,10 @@ def _over(form: Affine, column: Any, position: int) -> Affine | None:
 
 
 RULES: dict[str, Callable[[Affine, Any, int], Affine | None]] = {
-    a.add.op.name: _plus,
-    a.subtract.op.name: _minus,
-    a.multiply.op.name: _times,
-    a.divide.op.name: _over,
+    arithmetic.add.op.name: _plus,
+    arithmetic.subtract.op.name: _minus,
+    arithmetic.multiply.op.name: _times,
+    arithmetic.divide.op.name: _over,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.views import follow
 from symgraph.dimension import Extent, product
 from symgraph.graph import Node
-from symgraph.ops import arithmetic as a
+from symgraph.ops import arithmetic
 from symgraph.ops.layout import BROADCAST, RESHAPE
 from symgraph.ops.reduce import EXTENT, sum_
 from symgraph.symbol import CONSTANT
@@ -46,14 +46,14 @@ def is_count(node: Node, extent: Extent) -> bool:
 def mean_of(node: Node) -> tuple[Node, tuple[int, ...]] | None:
     """(x, axes) if the node is the mean of x over axes: sum / count, or sum * (1 / count)."""
     node = _without_ones(node)
-    if node.op not in (a.divide.op, a.multiply.op):
+    if node.op not in (arithmetic.divide.op, arithmetic.multiply.op):
         return None
     total, count = (_without_ones(i) for i in node.inputs)
     if total.op is not sum_.op:
         return None
     x, axes = total.inputs[0], total.attrs["axes"]
     size = product(x.type.shape[i] for i in axes)
-    if node.op is a.divide.op:
+    if node.op is arithmetic.divide.op:
         return (x, axes) if is_count(count, size) else None
     factor = number_of(count)
     return (x, axes) if isinstance(size, int) and size and factor == 1.0 / size else None
@@ -72,9 +72,9 @@ def _bare(node: Node) -> list[Extent]:
 
 def square_of(node: Node) -> Node | None:
     """x if the node is x squared, however written: the two factors may be written twice."""
-    if node.op is a.square.op:
+    if node.op is arithmetic.square.op:
         return node.inputs[0]
-    if node.op is not a.multiply.op:
+    if node.op is not arithmetic.multiply.op:
         return None
     x, y = node.inputs
     twice = x is y or (centered_of(x) is not None and centered_of(x) == centered_of(y))
@@ -83,7 +83,7 @@ def square_of(node: Node) -> Node | None:
 
 def centered_of(node: Node) -> tuple[Node, tuple[int, ...]] | None:
     """(x, axes) if the node is x minus its mean over axes."""
-    if node.op is not a.subtract.op:
+    if node.op is not arithmetic.subtract.op:
         return None
     x, average = node.inputs
     candidate = follow(average).source

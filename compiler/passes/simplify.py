@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from compiler.passes.patterns import number_of
 from symgraph.dimension import product
 from symgraph.graph import Graph, Node, transform
 from symgraph.op import Op
-from symgraph.ops import arithmetic as a
+from symgraph.ops import arithmetic, casting
 from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE, broadcast_to, permute_dims, reshape
 from symgraph.ops.reduce import sum_
-from symgraph.symbol import CONSTANT, Symbol, made_for
+from symgraph.symbol import Symbol, made_for
 
 Rule = Callable[[Node, tuple[Node, ...]], Node | None]
 RULES: dict[Op, list[Rule]] = {}
@@ -43,74 +44,65 @@ def simplify(graph: Graph) -> Graph:
     return transform(graph, visit, "simplify")
 
 
-def scalar_of(node: Node) -> float | None:
-    """The number that every element of this node is, if it is a constant."""
-    while node.op in (BROADCAST, RESHAPE):
-        node = node.inputs[0]
-    if node.op is not CONSTANT or node.attrs["value"].size != 1:
-        return None
-    return node.attrs["value"].item()
-
-
 def is_number(node: Node, number: float) -> bool:
-    value = scalar_of(node)
+    value = number_of(node)
     # -0.0 == 0.0, but x - (-0.0) is not always x's own zero.
     return value is not None and value == number and np.signbit(value) == np.signbit(number)
 
 
-@rule(a.multiply.op)
+@rule(arithmetic.multiply.op)
 def times_one(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """x * 1 = x"""
     x, y = inputs
     return x if is_number(y, 1) else y if is_number(x, 1) else None
 
 
-@rule(a.divide.op)
+@rule(arithmetic.divide.op)
 def over_one(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """x / 1 = x"""
     return inputs[0] if is_number(inputs[1], 1) else None
 
 
-@rule(a.subtract.op)
+@rule(arithmetic.subtract.op)
 def minus_zero(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """x - 0 = x"""
     return inputs[0] if is_number(inputs[1], 0) else None
 
 
-@rule(a.negative.op)
+@rule(arithmetic.negative.op)
 def minus_minus(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """-(-x) = x"""
-    return inputs[0].inputs[0] if inputs[0].op is a.negative.op else None
+    return inputs[0].inputs[0] if inputs[0].op is arithmetic.negative.op else None
 
 
-@rule(a.add.op)
+@rule(arithmetic.add.op)
 def plus_negative(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """x + (-y) = x - y"""
     x, y = inputs
-    if y.op is a.negative.op:
-        return _node(a.subtract(Symbol(x), Symbol(y.inputs[0])))
-    if x.op is a.negative.op:
-        return _node(a.subtract(Symbol(y), Symbol(x.inputs[0])))
+    if y.op is arithmetic.negative.op:
+        return _node(arithmetic.subtract(Symbol(x), Symbol(y.inputs[0])))
+    if x.op is arithmetic.negative.op:
+        return _node(arithmetic.subtract(Symbol(y), Symbol(x.inputs[0])))
     return None
 
 
-@rule(a.subtract.op)
+@rule(arithmetic.subtract.op)
 def minus_negative(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """x - (-y) = x + y"""
     x, y = inputs
-    return _node(a.add(Symbol(x), Symbol(y.inputs[0]))) if y.op is a.negative.op else None
+    return _node(arithmetic.add(Symbol(x), Symbol(y.inputs[0]))) if y.op is arithmetic.negative.op else None
 
 
-@rule(a.divide.op)
+@rule(arithmetic.divide.op)
 def over_power_of_two(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """x / c = x * (1/c) where c is a power of two, whose reciprocal is exact"""
-    number = scalar_of(inputs[1])
+    number = number_of(inputs[1])
     if number is None or number == 0 or not np.isfinite(number) or abs(np.frexp(number)[0]) != 0.5:
         return None
     if not 1e-30 < abs(number) < 1e30:
         return None
     x = Symbol(inputs[0])
-    return _node(a.multiply(x, a.full_like(x, 1.0 / number)))
+    return _node(arithmetic.multiply(x, casting.full_like(x, 1.0 / number)))
 
 
 @rule(BROADCAST)
@@ -150,13 +142,13 @@ def sum_over_ones(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     return _node(reshape(Symbol(x), node.type.shape))
 
 
-@rule(a.CAST_OP)
+@rule(casting.CAST_OP)
 def cast_to_same(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """cast(x, dtype of x) = x"""
     return inputs[0] if inputs[0].type.dtype == node.type.dtype else None
 
 
-@rule(a.stop_gradient.op)
+@rule(casting.stop_gradient.op)
 def stopped(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """stop_gradient(x) = x, once gradients are derived"""
     return inputs[0]

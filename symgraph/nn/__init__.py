@@ -34,7 +34,7 @@ from symgraph.nn.norm import (
 )
 from symgraph.nn.sequential import ModuleList, Sequential
 from symgraph.ops.activation import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus
-from symgraph.ops.arithmetic import tanh
+from symgraph.ops.elementary import tanh
 from symgraph.ops.loss import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse
 from symgraph.ops.normalize import (
     batch_norm,

@@ -8,7 +8,7 @@ from symgraph.dimension import product
 from symgraph.errors import ShapeError
 from symgraph.nn.module import Module
 from symgraph.ops.activation import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus
-from symgraph.ops.arithmetic import tanh
+from symgraph.ops.elementary import tanh
 from symgraph.ops.function import lift_like
 from symgraph.ops.layout import normal_axis, reshape
 from symgraph.ops.normalize import log_softmax, softmax

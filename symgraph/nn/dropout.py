@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from symgraph.nn.module import Module
-from symgraph.ops.arithmetic import where
 from symgraph.ops.function import lift_like
+from symgraph.ops.logic import where
 from symgraph.ops.phase import by_phase
 from symgraph.random import Generator, default_generator
 

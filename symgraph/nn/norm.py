@@ -12,7 +12,9 @@ from symgraph.eager import Parameter, State
 from symgraph.errors import ShapeError
 from symgraph.nn import init
 from symgraph.nn.module import Module
-from symgraph.ops.arithmetic import cast, divide, maximum, multiply, rsqrt
+from symgraph.ops.arithmetic import divide, maximum, multiply
+from symgraph.ops.casting import cast
+from symgraph.ops.elementary import rsqrt
 from symgraph.ops.function import lift_like
 from symgraph.ops.normalize import (
     batch_norm,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from symgraph.ops.arithmetic import erf, exp, tanh, where
+from symgraph.ops.elementary import erf, exp, tanh
 from symgraph.ops.elementwise import elementwise
+from symgraph.ops.logic import where
 from symgraph.value import Value
 
 # Klambauer et al. 2017, "Self-Normalizing Neural Networks": the fixed point at mean 0, variance 1.

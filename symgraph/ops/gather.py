@@ -9,9 +9,9 @@ import numpy as np
 from symgraph.dimension import Extent, Shape
 from symgraph.errors import InputError, ShapeError
 from symgraph.op import Kind, Op
-from symgraph.ops.arithmetic import where
 from symgraph.ops.function import Function, lift_like, require
 from symgraph.ops.layout import normal_axis
+from symgraph.ops.logic import where
 from symgraph.ops.reduce import extent_of
 from symgraph.types import INTEGERS, TensorType, as_shape
 from symgraph.value import Value, apply

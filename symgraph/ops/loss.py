@@ -6,11 +6,13 @@ from typing import Any
 
 from symgraph.errors import ShapeError
 from symgraph.ops.activation import softplus
-from symgraph.ops.arithmetic import abs, cast, equal, square, subtract, where
+from symgraph.ops.arithmetic import abs, square, subtract
+from symgraph.ops.casting import cast
 from symgraph.ops.composite import composite
 from symgraph.ops.function import lift_like, require, telling_where
 from symgraph.ops.gather import within
 from symgraph.ops.layout import normal_axis
+from symgraph.ops.logic import equal, where
 from symgraph.ops.normalize import logsumexp, softmax
 from symgraph.ops.reduce import back, iota, mean, sum_
 from symgraph.symbol import placed

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from symgraph.errors import ShapeError
-from symgraph.ops.arithmetic import exp, isfinite, log, rsqrt, square, where
+from symgraph.ops.arithmetic import square
 from symgraph.ops.composite import composite
+from symgraph.ops.elementary import exp, log, rsqrt
 from symgraph.ops.function import lift_like, require, telling_where
 from symgraph.ops.layout import expand_dims, normal_axis, reshape
+from symgraph.ops.logic import isfinite, where
 from symgraph.ops.reduce import Axis, back, max_, mean, normal_axes, sum_
 from symgraph.types import FLOATS, TensorType
 from symgraph.value import Value

@@ -9,8 +9,9 @@ import numpy as np
 
 from symgraph.dimension import Shape
 from symgraph.op import Kind, Op
-from symgraph.ops.arithmetic import cos, less, log, sqrt
+from symgraph.ops.elementary import cos, log, sqrt
 from symgraph.ops.function import Function
+from symgraph.ops.logic import less
 from symgraph.ops.scalars import NUMPY
 from symgraph.types import DType, TensorType, float32, int64
 from symgraph.value import Value, apply

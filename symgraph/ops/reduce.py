@@ -10,9 +10,12 @@ import numpy as np
 from symgraph.dimension import Dim, Extent, Shape, product
 from symgraph.errors import ShapeError
 from symgraph.op import Kind, Op
-from symgraph.ops.arithmetic import cast, divide, equal, multiply, sqrt, square, where
+from symgraph.ops.arithmetic import divide, multiply, square
+from symgraph.ops.casting import cast
+from symgraph.ops.elementary import sqrt
 from symgraph.ops.function import NUMERIC, Function, lift_like, require, telling_where
 from symgraph.ops.layout import broadcast_to, expand_dims, normal_axis, reshape
+from symgraph.ops.logic import equal, where
 from symgraph.symbol import Symbol
 from symgraph.types import FLOATS, INTEGERS, DType, TensorType, int64
 from symgraph.value import Value, apply

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from symgraph.ops.arithmetic import expm1, rsqrt, sqrt
+from symgraph.ops.elementary import expm1, rsqrt, sqrt
 from symgraph.optim.optimizer import Optimizer, Rate, check_range, like
 from symgraph.value import Value
 

@@ -11,7 +11,8 @@ import numpy as np
 from symgraph.eager import State, Tensor, no_grad
 from symgraph.errors import DTypeError, ShapeError, StateError
 from symgraph.gradient import grad
-from symgraph.ops.arithmetic import add, cast
+from symgraph.ops.arithmetic import add
+from symgraph.ops.casting import cast
 from symgraph.symbol import Symbol
 from symgraph.types import FLOATS, float64
 from symgraph.value import Value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from symgraph.ops.arithmetic import sqrt
+from symgraph.ops.elementary import sqrt
 from symgraph.optim.optimizer import Optimizer, Rate, check_range, like
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from symgraph.ops.arithmetic import less_equal, where
+from symgraph.ops.logic import less_equal, where
 from symgraph.optim.optimizer import Optimizer, Rate, check_range, like
 from symgraph.value import Value
 

@@ -9,7 +9,9 @@ from symgraph.eager import Parameter, State, no_grad, tensor
 from symgraph.errors import GradientError, GraphError, ShapeError
 from symgraph.gradient import REQUEST, grad
 from symgraph.graph import topological
-from symgraph.ops.arithmetic import floor, stop_gradient, tanh
+from symgraph.ops.arithmetic import floor
+from symgraph.ops.casting import stop_gradient
+from symgraph.ops.elementary import tanh
 from symgraph.ops.reduce import sum_
 from symgraph.symbol import Symbol, input
 
