@@ -32,11 +32,13 @@ __all__ = ["Compiled", "Lowered", "Options", "compile_graph", "lower", "run_plai
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A native function and what it was compiled from. `seconds` are what its compilation took, by step."""
+    """A native function and what it was compiled from. `seconds` are what its compilation took, by step;
+    `threads` is what the caller asked for."""
 
     recipe: Recipe
     native: NativeFunction
     seconds: dict[str, float]
+    threads: int | None
 
     @property
     def lowered(self) -> Lowered:
@@ -70,7 +72,7 @@ def compile_graph(
     stored = _read(folder, key)
     if stored is not None:
         native = _link(recipe, stored, threads, lock)
-        return Compiled(recipe, native, {"cache": time.perf_counter() - start})
+        return Compiled(recipe, native, {"cache": time.perf_counter() - start}, threads)
     compiled = _compile(recipe, threads, lock, cache=False)
     _write(folder, key, compiled)
     return compiled
@@ -91,7 +93,8 @@ def _compile(
         lock=lock,
         fallback=partial(_run_recipe, recipe),
     )
-    return Compiled(recipe, native, {**lowered.seconds, "native code": time.perf_counter() - start})
+    seconds = {**lowered.seconds, "native code": time.perf_counter() - start}
+    return Compiled(recipe, native, seconds, threads)
 
 
 def _key(recipe: Recipe) -> GraphKey | None:

@@ -20,6 +20,7 @@ from compiler.program import Argument, Program
 from compiler.report import KernelLine, report_of
 from symgraph.dimension import evaluate
 from symgraph.types import TensorType, int64
+from symgraph.words import counted, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Profile:
             for t in rows
         ]
         total = sum(t.seconds for t in rows)
-        return "\n".join([f"{self.name}: {total * 1e6:.1f} us in {len(rows)} launches", *lines])
+        head = f"{self.name}: {duration(total)} in {counted(len(rows), 'launch', 'launches')}"
+        return "\n".join([head, *lines])
 
 
 def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) -> Profile:
@@ -66,9 +68,11 @@ def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) 
     lowered = compiled.lowered
     weights = [weight_array(node) for node in lowered.memory.weights]
     kept = [w.copy() for w in weights]
+    ticks = np.zeros(len(lowered.program.launches) + 1, np.int64)
     sizes = compiled.native.signature.sizes(list(arrays))
     try:
-        seconds = _seconds(lowered.program, weights, arrays, calls)
+        run = _clocked(lowered.program, [*weights, ticks], compiled.threads)
+        seconds = _seconds(run, ticks, arrays, calls)
     finally:
         for weight, value in zip(weights, kept, strict=True):
             if weight.flags.writeable:
@@ -85,11 +89,9 @@ def _timed(line: KernelLine, seconds: float, sizes: Mapping[str, int]) -> Timed:
 
 
 def _seconds(
-    program: Program, weights: Sequence[np.ndarray], arrays: Sequence[np.ndarray], calls: int
+    run: NativeFunction, ticks: np.ndarray, arrays: Sequence[np.ndarray], calls: int
 ) -> np.ndarray:
-    """Of each launch."""
-    ticks = np.zeros(len(program.launches) + 1, np.int64)
-    run = _clocked(program, [*weights, ticks])
+    """Of each launch: the median of `calls` calls, each of which writes the clock into `ticks`."""
     run(*arrays)
     rows = []
     for _ in range(calls):
@@ -101,12 +103,12 @@ def _seconds(
     return np.median(rows, axis=0)
 
 
-def _clocked(program: Program, weights: Sequence[np.ndarray]) -> NativeFunction:
-    """The program with one weight more, the ticks."""
+def _clocked(program: Program, weights: Sequence[np.ndarray], threads: int | None) -> NativeFunction:
+    """The program with one weight more, the ticks, on as many threads as the function itself."""
     clock = Argument("ticks", TensorType(weights[-1].shape, int64))
     clocked = replace(program, weights=(*program.weights, clock))
     target = Target.host()
     with LOCK:
         text = emit_program(clocked, target, python=has_fast_entry(), timed=True)
         code = Code(lambda: text, compile_module(text, target), target, from_cache=False)
-    return link(clocked, code, weights, threads=None, lock=None, fallback=None)
+    return link(clocked, code, weights, threads=threads, lock=None, fallback=None)

@@ -16,6 +16,7 @@ from symgraph.dimension import Extent, product
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 from symgraph.ops.normalize import standardize_over
+from symgraph.words import counted, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +62,20 @@ class Report:
         return self._compiled.native.code.text if stage == "llvm" else self._compiled.native.code.assembly()
 
     def __str__(self) -> str:
-        head = [f"{self.name}: {len(self.launches)} launches of {self.kernels} kernels, "
-                f"arena {self.arena} bytes, {self.object_bytes} bytes of code"
-                f"{' (from the cache)' if self.from_cache else ''}"]  # fmt: skip
+        head = (
+            f"{self.name}: {counted(len(self.launches), 'launch', 'launches')} of "
+            f"{counted(self.kernels, 'kernel')}, arena {self.arena} bytes, "
+            f"{counted(self.object_bytes, 'byte')} of code{' (from the cache)' if self.from_cache else ''}"
+        )
         rows = [
             f"  {line.kernel:5} {line.title}\n"
             f"        {line.bytes} bytes, {line.flops} flops; {', '.join(line.lines)}"
             + "".join(f"\n        {reason}" for reason in line.reasons)
             for line in self.launches
         ]
-        times = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items() if s > 5e-5)
+        times = ", ".join(f"{name} {duration(s)}" for name, s in self.seconds.items() if s > 5e-5)
         notes = [f"  note: {note}" for note in self.notes]
-        return "\n".join([*head, *rows, *notes, f"  compile time: {times}"])
+        return "\n".join([head, *rows, *notes, f"  compile time: {times}"])
 
 
 def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:

@@ -19,6 +19,7 @@ from symgraph.symbol import input
 from symgraph.types import FLOATS
 from symgraph.value import as_array
 from symgraph.viz import draw
+from symgraph.words import counted, duration, memory
 
 CALLS = 20
 
@@ -45,19 +46,16 @@ class Comparison:
     pictures: tuple[Path, ...]
 
     def __str__(self) -> str:
+        launches = counted(self.static.work, "kernel launch", "kernel launches")
         rows = [
             ("", "eager", "static"),
-            ("time a call", _time(self.eager.seconds), _time(self.static.seconds)),
-            ("work a call", f"{self.eager.work} op calls", f"{self.static.work} kernel launches"),
-            ("peak memory", f"{self.eager.peak_bytes} bytes", f"{self.static.peak_bytes} bytes"),
+            ("time a call", duration(self.eager.seconds), duration(self.static.seconds)),
+            ("work a call", counted(self.eager.work, "op call"), launches),
+            ("peak memory", memory(self.eager.peak_bytes), memory(self.static.peak_bytes)),
         ]
         table = "\n".join(f"{a:12} {b:>18} {c:>22}" for a, b, c in rows)
-        tail = f"largest difference {self.max_ulp:.1f} ULP; compiled in {_time(self.compile_seconds)}"
+        tail = f"largest difference {self.max_ulp:.1f} ULP; compiled in {duration(self.compile_seconds)}"
         return f"{table}\n{tail}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
 def compare(model: Callable[..., Any], *arrays: Any, pictures: str | Path | None = None) -> Comparison:

@@ -44,15 +44,6 @@ def no_grad() -> Iterator[None]:
         _mode.recording = before
 
 
-@contextmanager
-def _recording(on: bool) -> Iterator[None]:
-    before, _mode.recording = _mode.recording, on
-    try:
-        yield
-    finally:
-        _mode.recording = before
-
-
 class Tensor(Value):
     """An array with a history. `grad` (an ndarray or None) accumulates over calls of `backward`."""
 
@@ -114,7 +105,7 @@ class Tensor(Value):
         so a second call adds again; carry state between steps with `detach()`.
         """
         seed = _seed_for(self, gradient)
-        with _recording(False):
+        with no_grad():
             found = tape_gradients(self, seed, None)
         for leaf, value in found:
             part = value.data
@@ -185,7 +176,6 @@ class State(Tensor):
         if self._node is None:
             self._node = state_node(self.name, self, self.location)
         return self._node
-
 
     def __reduce__(self) -> Any:
         """Copied and pickled as values: the copy is a state of its own, not a part of graphs made so far."""

@@ -7,8 +7,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from symgraph.api import Function, function
 from symgraph.eager import Tensor
 from symgraph.symbol import Symbol, input
@@ -57,6 +55,6 @@ def jit(fn: Callable[..., Any]) -> Callable[..., Any]:
         key = tuple((v.shape, v.dtype) for v in values)
         if key not in compiled:
             compiled[key] = trace(fn, *key)
-        return compiled[key](*map(np.asarray, values))
+        return compiled[key](*values)
 
     return call

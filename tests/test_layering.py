@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Lowest first. A module may import what stands on a lower line, and its own group.
 SYMGRAPH = (
-    ("errors", "location", "dimension", "special"),
+    ("errors", "location", "dimension", "special", "words"),
     ("types", "structure"),
     ("op",),
     ("value", "graph"),

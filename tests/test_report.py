@@ -1,9 +1,11 @@
 """report(): what was fused into each kernel, why a kernel stands apart, and what the user should know."""
 
 import numpy as np
+import pytest
 
 import symgraph as sg
 from symgraph import nn, optim
+from symgraph.words import counted, duration, memory
 
 
 def training_step() -> sg.Function:
@@ -32,3 +34,24 @@ def test_an_update_that_must_be_copied_is_told():
     p, q = sg.state("p", np.zeros(3, np.float32)), sg.state("q", np.ones(3, np.float32))
     report = sg.function([], [], updates={p: q, q: p}).report()
     assert any("is copied" in note for note in report.notes)
+
+
+def test_figures_agree_with_their_nouns():
+    x = sg.input("x", ("batch", 8))
+    f = sg.function([x], x + 1.0)
+    assert ": 1 launch of 1 kernel, " in str(f.report())
+    assert str(f.profile(np.ones((3, 8), np.float32), calls=2)).splitlines()[0].endswith(" in 1 launch")
+    assert f": {len(training_step().report().launches)} launches of " in str(training_step().report())
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (counted(1, "byte"), "1 byte"), (counted(2500, "byte"), "2,500 bytes"),
+        (counted(1, "launch", "launches"), "1 launch"), (counted(2, "launch", "launches"), "2 launches"),
+        (duration(1.5), "1.50 s"), (duration(0.0015), "1.50 ms"), (duration(1.5e-6), "1.5 us"),
+        (memory(1), "1 byte"), (memory(1536), "1.5 KiB"), (memory(3 << 20), "3.0 MiB"),
+    ],
+)  # fmt: skip
+def test_figures_read_well(shown, text):
+    assert shown == text

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from symgraph.train.demo import run_demo, run_world
+from symgraph.train.demo import peak_memory, run_demo, run_world
 from symgraph.train.worlds import WORLDS, Settings
+from symgraph.words import duration
 
 HELP = "train a classifier of handwritten digits in both worlds, draw it, export it, check it"
 EXAMPLES = """\
@@ -52,9 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.world == "both":
         return 0 if run_demo(arguments.output, settings, arguments.quiet, print) else 1
     outcome = run_world(arguments.world, arguments.output, settings, arguments.quiet)
-    accuracy, step = f"{outcome.accuracy:.2%}", f"{outcome.step_seconds * 1e6:.1f} us"
-    peak = f"{outcome.peak_bytes / 2**20:.0f} MiB"
-    print(f"{arguments.world}: test accuracy {accuracy}, {step} a step, peak memory {peak}")
+    accuracy, step = f"{outcome.accuracy:.2%}", duration(outcome.step_seconds)
+    print(f"{arguments.world}: test accuracy {accuracy}, {step} a step, peak memory {peak_memory(outcome)}")
     return 0
 
 

@@ -89,6 +89,6 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # it is there, but not ours to signal
         return True
     return True

@@ -11,6 +11,7 @@ from symgraph.eager import Parameter, State
 from symgraph.errors import StateError, SymgraphError
 from symgraph.ops.function import placed
 from symgraph.random import Generator
+from symgraph.words import counted
 
 UNNAMED = "parameter"  # the name of a Parameter made without one
 
@@ -130,7 +131,7 @@ class Module:
         problems += _mismatches(own, arrays)
         if problems:
             raise StateError(
-                f"load_state_dict: {len(problems)} differences, nothing was loaded\n  "
+                f"load_state_dict: {counted(len(problems), 'difference')}, nothing was loaded\n  "
                 + "\n  ".join(problems)
             )
         for key, array in arrays.items():

@@ -16,6 +16,7 @@ from symgraph.errors import SymgraphError
 from symgraph.train import c_program, digits
 from symgraph.train.pictures import draw_all
 from symgraph.train.worlds import WORLDS, Compiled, Outcome, Settings, compile_model, train
+from symgraph.words import counted, duration, memory
 
 LIKE_STEPS = 50  # steps over which the losses of both worlds must agree
 LIKE = 1e-4
@@ -89,28 +90,22 @@ def _trained(folder: Path, settings: Settings) -> Compiled:
 def table(eager: Outcome, static: Outcome) -> str:
     """The two worlds side by side."""
     cache = " (cached)" if static.from_cache else ""
+    launches = counted(static.work, "kernel launch", "kernel launches")
     rows = [
         ("", "eager", "compiled"),
         ("test accuracy", f"{eager.accuracy:.2%}", f"{static.accuracy:.2%}"),
-        ("time a step", _time(eager.step_seconds), _time(static.step_seconds)),
-        ("all steps", _time(eager.training_seconds), _time(static.training_seconds)),
-        ("compile time", "none", _time(static.compile_seconds) + cache),
-        ("work a step", f"{eager.work} op calls", f"{static.work} kernel launches"),
-        ("peak memory", _mib(eager.peak_bytes), _mib(static.peak_bytes)),
+        ("time a step", duration(eager.step_seconds), duration(static.step_seconds)),
+        ("all steps", duration(eager.training_seconds), duration(static.training_seconds)),
+        ("compile time", "none", duration(static.compile_seconds) + cache),
+        ("work a step", counted(eager.work, "op call"), launches),
+        ("peak memory", peak_memory(eager), peak_memory(static)),
     ]
     lines = [f"{name:<16}{left:>16}{right:>24}" for name, left, right in rows]
     return "\n".join(["", lines[0], "-" * len(lines[0]), *lines[1:], ""])
 
 
-def _time(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= scale:
-            return f"{seconds / scale:.2f} {unit}"
-    return f"{seconds * 1e6:.1f} us"
-
-
-def _mib(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB"
+def peak_memory(outcome: Outcome) -> str:
+    return "unknown here" if outcome.peak_bytes is None else memory(outcome.peak_bytes)
 
 
 def _losses_agree(eager: Outcome, static: Outcome) -> Check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -18,6 +17,11 @@ import symgraph as sg
 from symgraph import nn, optim
 from symgraph.train import digits
 from symgraph.train.progress import Progress
+
+try:
+    import resource
+except ImportError:  # Unix has it
+    resource = None
 
 WORLDS = ("eager", "static")
 BATCH = 64
@@ -37,7 +41,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A run's figures. `work`: op calls or kernel launches a step; `peak_bytes`: the process's memory."""
+    """A run's figures. `work`: op calls or kernel launches a step; `peak_bytes`: see `peak_bytes`."""
 
     world: str
     losses: list[float]
@@ -47,7 +51,7 @@ class Outcome:
     compile_seconds: float
     from_cache: bool
     work: int
-    peak_bytes: int
+    peak_bytes: int | None
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
@@ -171,8 +175,8 @@ def _outcome(
     )
 
 
-def peak_bytes() -> int:
-    """The most memory this process has had in RAM at once.
+def peak_bytes() -> int | None:
+    """The most memory this process has had in RAM at once; None where the system does not tell (Windows).
 
     Linux's own figure where there is one: getrusage counts the parent's memory too, up to the exec.
     """
@@ -180,5 +184,7 @@ def peak_bytes() -> int:
     if status.exists():
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) * 1024
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

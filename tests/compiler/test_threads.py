@@ -230,3 +230,24 @@ def test_fork_while_others_use_the_pool():
         check=False,
     )
     assert done.stdout.strip() == str([0] * 10), done.stderr
+
+
+PROFILED = """
+import os
+import numpy as np
+import symgraph as sg
+
+f = sg.trace(lambda a, b: sg.tanh(a @ b), (256, 256), (256, 256), threads=THREADS)
+a = np.ones((256, 256), np.float32)
+before = len(os.listdir("/proc/self/task"))
+f.profile(a, a, calls=2)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_profile_runs_on_the_functions_own_threads(threads):
+    code = PROFILED.replace("THREADS", str(threads))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert int(done.stdout) == threads - 1
