@@ -13,6 +13,7 @@ from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 
 WIDEST = 8  # bytes of the largest element type
+WASTE = 4  # how many times as large as a value a slot may be that it shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,14 @@ class MemoryPlan:
     slots: tuple[Slot, ...]
 
 
-def plan_memory(graph: Graph, steps: Sequence[Step]) -> MemoryPlan:
-    """Values that never live at the same time share a slot of the arena."""
+def plan_memory(graph: Graph, groups: Sequence[Sequence[Step]]) -> MemoryPlan:
+    """Values that never live at the same time share a slot of the arena. Steps of one group run at once."""
     places: dict[Memory, Place] = {}
     places.update({node: Place("input", i) for i, node in enumerate(graph.inputs)})
     places.update({node: Place("output", i) for i, node in enumerate(graph.outputs)})
-    weights = _weights(graph, steps)
+    weights = _weights(graph, [step for group in groups for step in group])
     places.update({node: Place("weight", i) for i, node in enumerate(weights)})
-    slots = _share_arena(steps, places)
+    slots = _share_arena([[m for step in group for m in step.memories] for group in groups], places)
     return MemoryPlan(places, weights, slots)
 
 
@@ -52,11 +53,11 @@ def bytes_of(memory: Memory) -> Extent:
     return product(memory.shape) * memory.dtype.itemsize
 
 
-def _share_arena(steps: Sequence[Step], places: dict[Memory, Place]) -> tuple[Slot, ...]:
+def _share_arena(touched: Sequence[Sequence[Memory]], places: dict[Memory, Place]) -> tuple[Slot, ...]:
     """First come, first served, into the free slot that fits best. What cannot be compared does not share."""
     last: dict[Memory, int] = {}
-    for number, step in enumerate(steps):
-        for memory in step.memories:
+    for number, memories in enumerate(touched):
+        for memory in memories:
             if memory not in places:
                 last[memory] = number
     arena = _Arena()
@@ -64,8 +65,8 @@ def _share_arena(steps: Sequence[Step], places: dict[Memory, Place]) -> tuple[Sl
     ending: dict[int, list[Memory]] = {}
     for memory, number in last.items():
         ending.setdefault(number, []).append(memory)
-    for number, step in enumerate(steps):
-        for memory in dict.fromkeys(step.memories):
+    for number, memories in enumerate(touched):
+        for memory in dict.fromkeys(memories):
             if memory in last and memory not in taken:
                 taken[memory] = arena.take(bytes_of(memory))
                 places[memory] = Place("arena", taken[memory])
@@ -89,15 +90,18 @@ class _Arena:
         self._free: dict[Extent, list[int]] = {}
 
     def take(self, size: Extent) -> int:
-        """The smallest free slot that is large enough, else the largest that can grow, else a new one."""
+        """The smallest free slot that is large enough, else the largest that can grow, else a new one.
+
+        One that is much too large is left for what needs it.
+        """
         if self._free.get(size):
             return self._free[size].pop()
         known = [s for s, numbers in self._free.items() if numbers]
-        fitting = [s for s in known if at_least(s, size)]
+        fitting = [s for s in known if at_least(s, size) and rank_of(s) <= WASTE * rank_of(size)]
         if fitting:
-            return self._free[min(fitting, key=_rank)].pop()
+            return self._free[min(fitting, key=rank_of)].pop()
         growing = [s for s in known if at_least(size, s)]
-        number = self._free[max(growing, key=_rank)].pop() if growing else len(self.slots)
+        number = self._free[max(growing, key=rank_of)].pop() if growing else len(self.slots)
         if not growing:
             self.slots.append([])
         self.slots[number].append(size)
@@ -107,6 +111,6 @@ class _Arena:
         self._free.setdefault(self.slots[number][-1], []).append(number)
 
 
-def _rank(extent: Extent) -> int:
+def rank_of(extent: Extent) -> int:
     """A number to compare sizes by: named dimensions taken as 64."""
     return extent if isinstance(extent, int) else extent.evaluate(dict.fromkeys(extent.names, 64))

@@ -44,6 +44,29 @@ class Launch:
     places: tuple[Place, ...]
     extents: tuple[Extent, ...]
 
+    @property
+    def runs(self) -> tuple[Launch, ...]:
+        return (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs of one kernel none of which touches what another writes: in any order, or at once on threads.
+
+    An extent that is not an int is the same for all of them.
+    """
+
+    runs: tuple[Launch, ...]
+
+    def __post_init__(self) -> None:
+        named = {tuple(e for e in run.extents if not isinstance(e, int)) for run in self.runs}
+        if len(named) != 1 or len({id(run.kernel) for run in self.runs}) != 1:
+            raise ValueError("a group's runs must have one kernel and the same named extents")
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.runs[0].kernel
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -70,10 +93,15 @@ class Program:
     weights: tuple[Argument, ...]
     dims: tuple[str, ...]
     slots: tuple[Slot, ...]
-    launches: tuple[Launch, ...]
+    launches: tuple[Launch | Group, ...]
     checks: tuple[Check, ...] = ()
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """Each distinct kernel once, in order of first launch."""
         return tuple(dict.fromkeys(launch.kernel for launch in self.launches))
+
+    @property
+    def runs(self) -> tuple[Launch, ...]:
+        """All runs of kernels, those of groups one after another."""
+        return tuple(run for launch in self.launches for run in launch.runs)

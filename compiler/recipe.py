@@ -9,6 +9,7 @@ from functools import cached_property
 
 from compiler import pipeline
 from compiler.clusters import Cluster, Plan
+from compiler.grouping import group_steps
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Kernel
 from compiler.loop.math import expand_math
@@ -18,7 +19,7 @@ from compiler.lower.sizes import share_sizes
 from compiler.lower.step import Step
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
-from compiler.program import Argument, Check, Launch, Program
+from compiler.program import Argument, Check, Group, Launch, Program
 from symgraph.dimension import Dim, names_of
 from symgraph.graph import Graph, Node
 
@@ -40,7 +41,7 @@ class Lowered:
 
     stages: tuple[pipeline.Stage, ...]
     plan: Plan
-    steps: tuple[Step, ...]
+    groups: tuple[tuple[Step, ...], ...]
     memory: MemoryPlan
     program: Program
     seconds: dict[str, float]
@@ -48,6 +49,11 @@ class Lowered:
     @property
     def graph(self) -> Graph:
         return self.stages[-1].graph
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """In the order they run; those of one group run at once."""
+        return tuple(step for group in self.groups for step in group)
 
     @property
     def derived(self) -> Graph:
@@ -86,11 +92,11 @@ class Recipe:
         graph = self.stages[-1].graph
         plan = fuse(graph, merge=self.options.fuse)
         seconds["fuse"] = (fused := time.perf_counter()) - start
-        steps = _lower_plan(plan, self.target)
-        memory = plan_memory(graph, steps)
-        program = _program(self.interface, graph, steps, memory)
+        groups = group_steps(graph, _lower_plan(plan, self.target))
+        memory = plan_memory(graph, groups)
+        program = _program(self.interface, graph, groups, memory)
         seconds["lower"] = time.perf_counter() - fused
-        return Lowered(self.stages, plan, tuple(steps), memory, program, seconds)
+        return Lowered(self.stages, plan, groups, memory, program, seconds)
 
     @property
     def interface(self) -> Program:
@@ -148,23 +154,29 @@ def share_kernels(steps: list[Step]) -> list[Step]:
 
 
 def _program(
-    interface: Program, graph: Graph, steps: Sequence[Step], memory: MemoryPlan
+    interface: Program, graph: Graph, groups: Sequence[tuple[Step, ...]], memory: MemoryPlan
 ) -> Program:
     extents = tuple(Dim.named(d) for d in interface.dims)
+
+    def run(step: Step) -> Launch:
+        places = tuple(memory.places[m] for m in step.memories)
+        return Launch(step.kernel, places, (*extents, *step.sizes))
+
+    runs = (tuple(map(run, group)) for group in groups)
     return replace(
         interface,
         weights=tuple(Argument(n.name, n.type) for n in memory.weights),
         slots=memory.slots,
-        launches=tuple(
-            Launch(s.kernel, tuple(memory.places[m] for m in s.memories), (*extents, *s.sizes))
-            for s in steps
-        ),
-        checks=_checks(graph, steps, memory),
+        launches=tuple(some[0] if len(some) == 1 else Group(some) for some in runs),
+        checks=_checks(graph, groups, memory),
     )
 
 
-def _checks(graph: Graph, steps: Sequence[Step], memory: MemoryPlan) -> tuple[Check, ...]:
-    """Each check after the last step that touches its flag."""
+def _checks(
+    graph: Graph, groups: Sequence[Sequence[Step]], memory: MemoryPlan
+) -> tuple[Check, ...]:
+    """Each check after the last launch that touches its flag."""
     wanted = set(graph.checks)
-    last = {m: number for number, step in enumerate(steps) for m in step.memories if m in wanted}
+    touched = ((number, step.memories) for number, group in enumerate(groups) for step in group)
+    last = {m: number for number, memories in touched for m in memories if m in wanted}
     return tuple(Check(last[node], memory.places[node]) for node in graph.checks)

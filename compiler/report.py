@@ -23,7 +23,8 @@ from symgraph.words import counted, duration
 class KernelLine:
     """One launch: its kernel's name, what was fused into it, the user's lines, bytes moved and flops.
 
-    `reasons` say why it is a kernel of its own and not part of one that it reads from.
+    `reasons` say why it is a kernel of its own and not part of one that it reads from. `runs` is how many
+    runs of the kernel, which do not depend on each other, the launch consists of.
     """
 
     kernel: str
@@ -32,6 +33,7 @@ class KernelLine:
     bytes: Extent
     flops: Extent
     reasons: tuple[str, ...]
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Report:
             f"{counted(self.object_bytes, 'byte')} of code{' (from the cache)' if self.from_cache else ''}"
         )
         rows = [
-            f"  {line.kernel:5} {line.title}\n"
+            f"  {line.kernel:5} {line.title}{f' (in {line.runs} runs)' if line.runs > 1 else ''}\n"
             f"        {line.bytes} bytes, {line.flops} flops; {', '.join(line.lines)}"
             + "".join(f"\n        {reason}" for reason in line.reasons)
             for line in self.launches
@@ -81,17 +83,7 @@ class Report:
 def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
     lowered = compiled.lowered
     main = _main_steps(lowered.steps)
-    launches = tuple(
-        KernelLine(
-            step.kernel.name,
-            step.cluster.title(),
-            tuple(dict.fromkeys(str(n.location) for n in step.cluster.nodes))[:4],
-            _sum(bytes_of(m) for m in dict.fromkeys(step.memories)),
-            flops_of(step.cluster) if position in main else 0,
-            reasons_of(step.cluster) if position in main else (),
-        )
-        for position, step in enumerate(lowered.steps)
-    )
+    launches = tuple(_line(group, main) for group in lowered.groups)
     arena = _sum(slot.sizes[-1] for slot in lowered.program.slots)
     return Report(
         name=lowered.program.name,
@@ -104,6 +96,20 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
         notes=(*dropped_biases(lowered.stages), *kept_aside(lowered.plan)),
         _compiled=compiled,
         _graph_text=graph_text,
+    )
+
+
+def _line(group: Sequence[Step], main: set[int]) -> KernelLine:
+    clusters = [step.cluster for step in group]
+    busy = [step.cluster for step in group if id(step) in main]
+    return KernelLine(
+        group[0].kernel.name,
+        "|".join(dict.fromkeys(cluster.title() for cluster in clusters)),
+        tuple(dict.fromkeys(str(n.location) for c in clusters for n in c.nodes))[:4],
+        _sum(bytes_of(m) for step in group for m in dict.fromkeys(step.memories)),
+        _sum(map(flops_of, busy)),
+        tuple(dict.fromkeys(reason for cluster in busy for reason in reasons_of(cluster))),
+        len(group),
     )
 
 
@@ -139,13 +145,12 @@ def kept_aside(plan: Plan) -> list[str]:
 
 
 def _main_steps(steps: Sequence[Step]) -> set[int]:
-    """Positions of the steps that do their cluster's arithmetic: the others pack operands or add up parts."""
-    found: dict[int, int] = {}
-    for position, step in enumerate(steps):
-        first = found.setdefault(id(step.cluster), position)
-        if step.cluster.form is Form.CONTRACTION:
-            found[id(step.cluster)] = max(first, position)
-    return set(found.values())
+    """The ids of the steps that do their cluster's arithmetic: the others pack operands or add up parts."""
+    found: dict[int, Step] = {}
+    for step in steps:
+        if id(step.cluster) not in found or step.cluster.form is Form.CONTRACTION:
+            found[id(step.cluster)] = step
+    return {id(step) for step in found.values()}
 
 
 def flops_of(cluster: Cluster) -> Extent:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from compiler.loop.interpreter import interpret
-from compiler.program import Place, Program
+from compiler.loop.walk import written_buffers
+from compiler.program import Launch, Place, Program
 from symgraph.dimension import evaluate
 from symgraph.types import FLOATS
 
@@ -42,7 +43,7 @@ def interpret_program(
         outputs.append(np.full(shape, np.nan if argument.type.dtype in FLOATS else 1, argument.type.dtype))
         memory[Place("output", number)] = _flat(outputs[-1])
     with np.errstate(all="ignore"):
-        for launch in program.launches:
+        for launch in in_turn(program, reverse):
             extents = [evaluate(extent, sizes) for extent in launch.extents]
             known = dict(zip(launch.kernel.extents, extents, strict=True))
             arrays = []
@@ -53,6 +54,20 @@ def interpret_program(
                 arrays.append(memory[place][:count].view(buffer.dtype).reshape(shape))
             interpret(launch.kernel, arrays, extents, lanes=lanes, reverse=reverse)
     return outputs
+
+
+def in_turn(program: Program, reverse: bool) -> list[Launch]:
+    """Every run in order, those of a group backwards if wanted: they must not touch what others write."""
+    found: list[Launch] = []
+    for launch in program.launches:
+        for run in launch.runs:
+            names = written_buffers(run.kernel)
+            pairs = zip(run.kernel.buffers, run.places, strict=True)
+            written = {place for buffer, place in pairs if buffer.name in names}
+            others = {place for other in launch.runs if other is not run for place in other.places}
+            assert not written & others, f"{run.kernel.name} writes what another of its group touches"
+        found.extend(reversed(launch.runs) if reverse else launch.runs)
+    return found
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

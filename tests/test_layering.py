@@ -39,6 +39,7 @@ COMPILER = (
     ("llvm",),
     ("passes", "lower", "jit"),
     ("pipeline", "memory", "aot"),
+    ("grouping",),
     ("recipe", "graph_key"),
     ("stored",),
     ("driver",),

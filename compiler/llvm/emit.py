@@ -10,8 +10,8 @@ from compiler.llvm.emit_statement import Statements
 from compiler.llvm.emit_text import Writer
 from compiler.llvm.emit_value import Value, integer, parameter
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Accumulate, For, Kernel, Store
-from compiler.loop.walk import statements as all_statements
+from compiler.loop.grammar import For, Kernel
+from compiler.loop.walk import written_buffers
 from symgraph.types import int64
 
 
@@ -93,7 +93,7 @@ def _tasks(kernel: Kernel, target: Target, loop: For) -> tuple[str, tuple[str, .
 
 
 def _function(kernel: Kernel, target: Target, writer: Writer, parallel: bool) -> str:
-    written = _written(kernel)
+    written = written_buffers(kernel)
     parameters = [
         f"ptr noalias {'' if buffer.name in written else 'readonly '}{parameter('b', buffer.name)}"
         for buffer in kernel.buffers
@@ -111,7 +111,3 @@ def _function(kernel: Kernel, target: Target, writer: Writer, parallel: bool) ->
 
 def _extents(kernel: Kernel) -> str:
     return ", ".join(f"i64 {parameter('x', name)}" for name in kernel.extents)
-
-
-def _written(kernel: Kernel) -> set[str]:
-    return {s.buffer.name for s in all_statements(kernel.body) if isinstance(s, (Store, Accumulate))}

@@ -12,7 +12,7 @@ from compiler.abi import c_identifier
 from compiler.llvm import entry_extents
 from compiler.llvm.emit import emit_kernel
 from compiler.llvm.entry_kernels import distinct_kernels
-from compiler.llvm.entry_launch import NativeKernel, emit_task
+from compiler.llvm.entry_launch import NativeKernel
 from compiler.llvm.entry_python import emit_python_entry
 from compiler.llvm.entry_run import Interface, emit_run, emit_workspace_bytes
 from compiler.llvm.target import Target
@@ -31,7 +31,6 @@ def emit_program(
     """
     interface = Interface(program, c_identifier(program.name), target.triple, external=True)
     kernels, order, parts, declarations = emit_kernels(interface, target)
-    parts += [emit_task(kernel) for kernel in kernels if kernel.parallel]
     parts.append(emit_run(interface, kernels, order, f"{interface.name}_run", timed=timed))
     parts.append(emit_workspace_bytes(interface))
     if python:

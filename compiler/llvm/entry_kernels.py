@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import fields, is_dataclass
 
-from compiler.loop.grammar import Accumulate, Buffer, Kernel, Store
-from compiler.loop.walk import statements
+from compiler.loop.grammar import Buffer, Kernel
+from compiler.loop.walk import statements, written_buffers
 from compiler.program import Program
 from symgraph.dimension import Dim
 
@@ -40,13 +40,10 @@ def _outline(kernel: Kernel) -> object:
 
 def updates_weights(program: Program) -> bool:
     """Whether a launch writes into a weight."""
-    for launch in program.launches:
-        places = dict(zip((b.name for b in launch.kernel.buffers), launch.places, strict=True))
+    for run in program.runs:
+        places = dict(zip((b.name for b in run.kernel.buffers), run.places, strict=True))
         weights = {name for name, place in places.items() if place.kind == "weight"}
-        if weights and any(
-            isinstance(s, (Store, Accumulate)) and s.buffer.name in weights
-            for s in statements(launch.kernel.body)
-        ):
+        if weights and weights & written_buffers(run.kernel):
             return True
     return False
 

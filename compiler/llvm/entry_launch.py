@@ -56,12 +56,13 @@ class Places:
 
 
 def launch_table(name: str, program: Program, places: Places) -> tuple[str, list[int]]:
-    """A constant with the numbers of every launch's places, and where each launch's begin."""
+    """A constant with the numbers of every single launch's places, and where each launch's begin."""
     numbers: list[int] = []
     starts = []
     for launch in program.launches:
         starts.append(len(numbers))
-        numbers.extend(places.number(place) for place in launch.places)
+        if isinstance(launch, Launch):
+            numbers.extend(places.number(place) for place in launch.places)
     content = ", ".join(f"i32 {number}" for number in numbers) or "i32 0"
     return f"@{name}_launches = internal constant [{max(len(numbers), 1)} x i32] [{content}]\n", starts
 

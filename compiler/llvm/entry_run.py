@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compiler.abi import WORKSPACE_ALIGNMENT, Code, parameter_names
+from compiler.llvm.entry_calls import Calls
 from compiler.llvm.entry_extents import Layout, Sizes, check_arguments, dim_values, emit_layout
-from compiler.llvm.entry_launch import (
-    ATTRIBUTES,
-    CONTEXT_WEIGHTS,
-    NativeKernel,
-    Places,
-    emit_launch,
-    launch_call,
-    launch_table,
-)
+from compiler.llvm.entry_launch import ATTRIBUTES, CONTEXT_WEIGHTS, NativeKernel, Places
 from compiler.llvm.runtime_text import Writer, size_type
 from compiler.program import Place, Program
 
@@ -100,10 +93,10 @@ def emit_run(
     program = interface.program
     writer = Writer()
     sizes, layout = _emit_sizes(interface, writer)
-    extents = [[sizes.value(e) for e in launch.extents] for launch in program.launches]
+    extents = [[sizes.value(e) for e in launch.runs[0].extents] for launch in program.launches]
     _emit_checks(interface, writer, layout, writer.any_of(sizes.faults))
     places = Places(program)
-    table, starts = launch_table(interface.name, program, places)
+    calls = Calls(interface.name, program, places, kernels, order, interface.external)
     body = _Launches(interface, writer, layout, places)
     body.fill_places()
     if timed:
@@ -111,11 +104,8 @@ def emit_run(
     checks: dict[int, list[Place]] = {}
     for check in program.checks:
         checks.setdefault(check.launch, []).append(check.place)
-    for position, (launch, number) in enumerate(zip(program.launches, order, strict=True)):
-        start, values = starts[position], extents[position]
-        writer.line(
-            launch_call(kernels[number], launch, interface.name, start, interface.external, values)
-        )
+    for position, values in enumerate(extents):
+        writer.line(calls.call(position, values))
         if timed:
             body.tick(position + 1)
         for place in checks.get(position, ()):
@@ -123,10 +113,7 @@ def emit_run(
     writer.line("ret i32 0")
     # Nothing but calls: optimizing thousands of them would cost more than it could ever win back.
     head = f"define {linkage}i32 {interface.signature(symbol)} {ATTRIBUTES} noinline optnone"
-    parts = [table, writer.function(head)]
-    used = [kernels[number] for number in dict.fromkeys(order)]
-    parts += [emit_launch(kernel, interface.external) for kernel in used]
-    return "\n".join(parts)
+    return "\n".join([writer.function(head), *calls.parts()])
 
 
 def _emit_sizes(interface: Interface, writer: Writer) -> tuple[Sizes, Layout]:

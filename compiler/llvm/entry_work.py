@@ -35,10 +35,14 @@ Number = float | str
 OPERATIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 
 
+def emit_work(writer: Writer, kernel: Kernel, extents: Sequence[str]) -> Number:
+    """The operations of a launch with these extents (int64 operands), a double."""
+    return _Estimate(writer, dict(zip(kernel.extents, extents, strict=True))).statements(kernel.body, {})
+
+
 def emit_is_worth_sharing(writer: Writer, kernel: Kernel, extents: Sequence[str]) -> str:
-    """The i1 that is true where a launch with these extents (int64 operands) does enough."""
-    names = dict(zip(kernel.extents, extents, strict=True))
-    work = _Estimate(writer, names).statements(kernel.body, {})
+    """The i1 that is true where a launch with these extents does enough."""
+    work = emit_work(writer, kernel, extents)
     if isinstance(work, str):
         return writer.value(f"fcmp oge double {work}, {LEAST_SHARED}.0")
     return "true" if work >= LEAST_SHARED else "false"

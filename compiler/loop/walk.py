@@ -15,6 +15,7 @@ from compiler.loop.grammar import (
     Expr,
     For,
     If,
+    Kernel,
     Let,
     Load,
     Select,
@@ -129,3 +130,8 @@ def statements(body: Iterable[Statement]) -> Iterator[Statement]:
         yield statement
         if isinstance(statement, (For, If)):
             yield from statements(statement.body)
+
+
+def written_buffers(kernel: Kernel) -> set[str]:
+    """Names of the buffers that a kernel stores into."""
+    return {s.buffer.name for s in statements(kernel.body) if isinstance(s, (Store, Accumulate))}
