@@ -4,45 +4,74 @@
         sweep all rows: compute, store, accumulate into one accumulator a column
         statistics of the columns                      as often as statistics depend on statistics
 
-Whole rows or wide blocks: narrow ones waste pages and the prefetcher.
+Whole rows or wide blocks: narrow ones waste pages and the prefetcher. Where rows come from memory, threads
+share the rows instead: column_parts.py.
+
+A float sum of n rows is made in levels, whose errors do not grow with n: a few rows in a register, those in
+an accumulator of BLOCK rows, and these with Kahan's compensation (1965).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from compiler.clusters import Cluster
 from compiler.loop.grammar import (
     Accumulate,
     Alloc,
+    Binary,
     Buffer,
     Const,
     Expr,
     For,
     Index,
+    Let,
     Load,
+    Local,
     Statement,
     Store,
     binary,
     index,
+    select,
 )
 from compiler.loop.rewrite import substitute_all
 from compiler.loop.walk import expressions, postorder, statements
 from compiler.lower.access import ZERO, Scratch, place
-from compiler.lower.fused import Fused, accumulate_into, identity
-from compiler.lower.nest import SHARE, nested
+from compiler.lower.fused import Fused, Target, accumulate_into, identity
+from compiler.lower.nest import SHARE, Group, nested
 from compiler.lower.sweeps import Sweep, plan_sweeps
-from symgraph.dimension import product
+from symgraph.dimension import Extent, product
 from symgraph.graph import Node
-from symgraph.types import DType, int64
+from symgraph.types import FLOATS, DType, int64
 
 WIDEST_BLOCK = 2048
 NARROWEST_BLOCK = 128
 IN_CACHE = 1 << 18  # elements of a domain that stays in the second cache
 # Arrays a multiple of 4 KiB apart would compete for the same lines of the first cache.
 SKEW = 16
-ROWS_AT_ONCE = 4
+# Rows in flight: more make better use of memory, but streaming stores to as many lines do not.
+ROWS_READ, ROWS_WRITTEN = 8, 4
+BLOCK = 128  # rows whose sum stays in one level
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One reduction of a sweep: the result of each column, that of the rows at hand in a register, and where
+    sums have levels that of a block and what rounding took from the result.
+    """
+
+    reduction: Node
+    result: Target
+    rows: Buffer
+    block: Target | None = None
+    lost: Target | None = None
+
+    def clear(self, *targets: Target | None) -> list[Statement]:
+        return [Store(*t, identity(self.reduction.op.body, t[0].dtype)) for t in targets if t is not None]
+
+    def add(self, target: Target, value: Expr) -> Statement:
+        return accumulate_into(*target, self.reduction)(value)
 
 
 class Columns(Fused):
@@ -50,7 +79,7 @@ class Columns(Fused):
 
     def __init__(self, cluster: Cluster, home: Callable[[Node], Node], axes: tuple[int, ...]):
         super().__init__(cluster, home)
-        self.plan = plan_sweeps(cluster, frozenset())
+        self.plan = plan_sweeps(cluster, frozenset(), waiting=True)
         self.reduced = tuple(g for g in self.groups if g.axes[0] in axes)
         kept = tuple(g for g in self.groups if g not in self.reduced)
         self.outer, self.column = kept[:-1], kept[-1]
@@ -116,42 +145,99 @@ class Columns(Fused):
         return [self._along(tuple(body))] if body else []
 
     def _sweep(self, sweep: Sweep, number: int) -> list[Statement]:
-        clear: list[Statement] = []
-        adders = []
-        results: dict[Node, Expr] = {}
-        for reduction in sweep.reductions:
-            buffer, indices = self._array(reduction.type.dtype)
-            clear.append(Store(buffer, indices, identity(reduction.op.body, buffer.dtype)))
-            adders.append((reduction, accumulate_into(buffer, indices, reduction)))
-            results[reduction] = Load(buffer, indices)
+        """One sweep of the rows at hand, and what its reductions are then."""
+        totals = [self._total(reduction) for reduction in sweep.reductions]
+        adders = [(t.reduction, accumulate_into(t.rows, (), t.reduction)) for t in totals]
         body = self.element(sweep, self.plan, number, adders)
-        self.known.update(results)
-        statements: list[Statement] = [self._along(tuple(clear))] if clear else []
-        if body:
-            statements.extend(self._over_rows(body))
-        return statements
+        self.known.update({t.reduction: Load(*t.result) for t in totals})
+        clear = [s for t in totals for s in t.clear(t.result, t.lost)]
+        loops = self._over_rows(body, totals, ROWS_WRITTEN if sweep.stores else ROWS_READ) if body else ()
+        return [*([self._along(tuple(clear))] if clear else []), *loops]
 
-    def _over_rows(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
-        """The body at every row, a few rows at a time: what is a column's own is loaded once for all."""
-        *outer, row = self.reduced
-        if isinstance(row.extent, int) and row.extent < 2 * ROWS_AT_ONCE:
-            return nested(self.reduced, (self._along(body),), vector=False)
+    def _total(self, reduction: Node) -> Total:
+        dtype = reduction.type.dtype
+        result, rows = self._array(dtype), Buffer(self.fresh("rows"), dtype, ())
+        if reduction.op.body != "add" or dtype not in FLOATS or not self._has_levels():
+            return Total(reduction, result, rows)
+        return Total(reduction, result, rows, self._array(dtype), self._array(dtype))
+
+    def _has_levels(self) -> bool:
+        rows = product(g.extent for g in self.reduced)
+        return not isinstance(rows, int) or rows > BLOCK
+
+    def _over_rows(self, body: tuple[Statement, ...], totals: list[Total], together: int) -> tuple[Statement, ...]:
+        """The body at every row, in blocks of rows where a total has levels."""
+        cut = self._cut() if any(t.block for t in totals) else 0
+        group, (start, stop) = self.reduced[cut], self._bounds(self.reduced[cut])
+        if any(t.block for t in totals):
+            first, inner = Index("i.first"), product(g.extent for g in self.reduced[cut + 1 :])
+            size = max(1, BLOCK // inner) if isinstance(inner, int) and inner else 1
+            end = binary("minimum", binary("add", first, Const(size, int64)), stop)
+            inside = self._rows_of(cut, first, end, body, totals, together)
+            clear = [s for t in totals for s in t.clear(t.block)]
+            gather = [s for t in totals for s in self._gathered(t)]
+            block = (self._along(tuple(clear)), *inside, self._along(tuple(gather)))
+            loops: tuple[Statement, ...] = (For(first.name, start, stop, block, size),)
+        else:
+            loops = self._rows_of(cut, start, stop, body, totals, together)
+        for outer in reversed(self.reduced[:cut]):
+            loops = (For(outer.index.name, *self._bounds(outer), loops),)
+        return loops
+
+    def _bounds(self, group: Group) -> tuple[Expr, Expr]:
+        """The rows at hand along one of the reduced groups."""
+        return ZERO, index(group.extent)
+
+    def _cut(self) -> int:
+        """Which of the reduced groups is cut into blocks: the innermost that makes BLOCK rows."""
+        sizes: list[Extent] = [product(g.extent for g in self.reduced[i:]) for i in range(len(self.reduced))]
+        large = [i for i, size in enumerate(sizes) if not isinstance(size, int) or size >= BLOCK]
+        return large[-1] if large else 0
+
+    def _rows_of(
+        self, cut: int, start: Expr, stop: Expr, body: tuple[Statement, ...], totals: list[Total], together: int
+    ) -> tuple[Statement, ...]:
+        """All rows from `start` to `stop` along group `cut`, a few rows at a time.
+
+        What is a column's own is loaded once for these few.
+        """
+        group, row = self.reduced[cut], self.reduced[-1]
+        if row is not group:
+            inner = self._rows_of(len(self.reduced) - 1, ZERO, index(row.extent), body, totals, together)
+            inner = nested(self.reduced[cut + 1 : -1], inner, vector=False)
+            return (For(group.index.name, start, stop, inner),)
+        single = For(row.index.name, start, stop, (self._strip(body, totals),))
+        if isinstance(row.extent, int) and row.extent < together:
+            return (single,)
         first, number = Index("i.rows"), Index("i.row")
-        at = binary("add", binary("mul", first, Const(ROWS_AT_ONCE, int64)), number)
-        together = For(
-            number.name,
-            ZERO,
-            Const(ROWS_AT_ONCE, int64),
-            substitute_all(body, {row.index.name: at}),
-            mode="unroll",
+        repeated = substitute_all(body, {row.index.name: binary("add", first, number)})
+        few = For(number.name, ZERO, Const(together, int64), repeated, mode="unroll")
+        whole = binary("div", binary("sub", stop, start), Const(together, int64))
+        done = binary("add", start, binary("mul", whole, Const(together, int64)))
+        return (
+            For(first.name, start, done, (self._strip((few,), totals),), together),
+            replace(single, start=done),
         )
-        groups = binary("div", index(row.extent), Const(ROWS_AT_ONCE, int64))
-        done = binary("mul", groups, Const(ROWS_AT_ONCE, int64))
-        loops = (
-            For(first.name, ZERO, groups, (self._along((together,)),)),
-            For(row.index.name, done, index(row.extent), (self._along(body),)),
-        )
-        return nested(tuple(outer), loops, vector=False)
+
+    def _strip(self, body: tuple[Statement, ...], totals: list[Total]) -> For:
+        """All columns of some rows, whose sums stay in registers until they join those of the block."""
+        before = [s for t in totals for s in (Alloc(t.rows), *t.clear((t.rows, ())))]
+        after = [t.add(t.block or t.result, Load(t.rows, ())) for t in totals]
+        return self._along((*before, *body, *after))
+
+    def _gathered(self, total: Total) -> list[Statement]:
+        """A block's result joins the column's; a sum with what was lost before."""
+        if total.block is None or total.lost is None:
+            return []
+        value, sum_, rest = (Local(self.fresh("v"), total.reduction.type.dtype) for _ in range(3))
+        return [
+            Let(value.name, Load(*total.block) - Load(*total.lost)),
+            Let(sum_.name, Load(*total.result) + value),
+            Let(rest.name, (sum_ - Load(*total.result)) - value),
+            # At infinity the rest is NaN, and would turn the sum into one.
+            Store(*total.lost, select(Binary("eq", rest, rest), rest, 0.0)),
+            Store(*total.result, sum_),
+        ]
 
 
 def without_unread(body: tuple[Statement, ...]) -> tuple[Statement, ...]:

@@ -1,13 +1,17 @@
 """How often a fused nest goes over its domain, and what happens in each sweep.
 
-A reduction's result exists only after a whole sweep, so what reads it belongs to the next one.
+A reduction's result exists only after a whole sweep, so what reads it belongs to the next one. A reduction
+that is not wanted at once waits for the first sweep that reads its operands anyway: batch norm's backward
+reads x for the statistics, then x and dy for all sums of dy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from compiler.clusters import Cluster, leaves_behind
+from symgraph.dimension import product
 from symgraph.graph import Node
 from symgraph.op import Kind
 
@@ -43,9 +47,12 @@ class Sweeps:
     level: dict[Node, int]
 
 
-def plan_sweeps(cluster: Cluster, crossing: frozenset[Node]) -> Sweeps:
-    """Assign every node to the sweep that computes it. `crossing` reductions end outside the rows."""
-    level = _levels(cluster)
+def plan_sweeps(cluster: Cluster, crossing: frozenset[Node], *, waiting: bool = False) -> Sweeps:
+    """Assign every node to the sweep that computes it. `crossing` reductions end outside the rows.
+
+    With `waiting`, for sweeps of memory and not of a cache, reductions wait for others' operands.
+    """
+    level = _levels(cluster, _delays(cluster) if waiting else {})
     full = {n for n in cluster.nodes if cluster.covers(n)}
     last = max((level[n] for n in cluster.nodes if n in full), default=-1)
     last = max([last, *(level[r] - 1 for r in cluster.reductions)])
@@ -57,12 +64,61 @@ def plan_sweeps(cluster: Cluster, crossing: frozenset[Node]) -> Sweeps:
     return Sweeps(sweeps, final, spilled, level)
 
 
-def _levels(cluster: Cluster) -> dict[Node, int]:
+def _levels(cluster: Cluster, delays: Mapping[Node, int]) -> dict[Node, int]:
+    """How many sweeps must end before a node's value exists; `delays` are sweeps that reductions wait for."""
     level: dict[Node, int] = {}
     for node in cluster.nodes:
-        below = [level[leaf] for i in node.inputs for leaf in leaves_behind(i) if leaf in cluster.labels]
-        level[node] = max(below, default=0) + (node.op.kind is Kind.REDUCTION)
+        below = max((level[leaf] for leaf in _members_read(cluster, node)), default=0)
+        reduces = node.op.kind is Kind.REDUCTION
+        level[node] = max(below, delays.get(node, 0)) + reduces
     return level
+
+
+def _members_read(cluster: Cluster, node: Node) -> list[Node]:
+    return [leaf for i in node.inputs for leaf in leaves_behind(i) if leaf in cluster.labels]
+
+
+def _delays(cluster: Cluster) -> dict[Node, int]:
+    """The sweep that a reduction waits for: the first that reads all it reads, for what is due then."""
+    level = _levels(cluster, {})
+    due = _due(cluster, level)
+    swept: dict[int, set[Node]] = {}
+    for node in cluster.nodes:
+        reduces = node.op.kind is Kind.REDUCTION
+        if due[node] == level[node] if reduces else node in cluster.stored and cluster.covers(node):
+            swept.setdefault(level[node] - reduces, set()).update(_arrays_read(cluster, node))
+    delays = {}
+    for reduction in cluster.reductions:
+        sweeps = range(level[reduction] - 1, due[reduction])
+        read = _arrays_read(cluster, reduction)
+        delays[reduction] = next((s for s in sweeps if read <= swept.get(s, set())), sweeps[0])
+    return delays
+
+
+def _due(cluster: Cluster, level: Mapping[Node, int]) -> dict[Node, int]:
+    """The sweep that first wants a node's value: where it is stored, or an operand of what is due then."""
+    last = max(level.values())
+    due = {node: max(last, 1) for node in cluster.nodes}
+    for node in reversed(cluster.nodes):
+        if node in cluster.stored and cluster.covers(node):
+            due[node] = level[node]
+        sweep = due[node] if node.op.kind is not Kind.REDUCTION else level[node] - 1
+        for leaf in _members_read(cluster, node):
+            due[leaf] = min(due[leaf], sweep)
+    return due
+
+
+def _arrays_read(cluster: Cluster, node: Node) -> set[Node]:
+    """The values in memory, as large as the domain, that a node is made from."""
+    size = product(cluster.domain)
+    found: set[Node] = set()
+    stack, seen = [node], {node}
+    while stack:
+        leaves = {leaf for operand in stack.pop().inputs for leaf in leaves_behind(operand)} - seen
+        seen |= leaves
+        stack.extend(leaf for leaf in leaves if leaf in cluster.labels and cluster.covers(leaf))
+        found.update(leaf for leaf in leaves if leaf not in cluster.labels and leaf.type.size == size)
+    return found
 
 
 def _sweep(
