@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from compiler.loop.walk import written_buffers
 from compiler.lower.access import Memory
 from compiler.lower.step import Step
-from compiler.memory import bytes_of, rank_of
+from compiler.memory import bytes_of
+from symgraph.dimension import typical
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 
@@ -119,7 +120,7 @@ class _Usage:
         """Which of the two kinds of bytes, and how many."""
         if memory not in self._sizes:
             extent = bytes_of(memory)
-            self._sizes[memory] = (0 if isinstance(extent, int) else 1), rank_of(extent)
+            self._sizes[memory] = (0 if isinstance(extent, int) else 1), typical(extent)
         return self._sizes[memory]
 
 

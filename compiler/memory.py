@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from compiler.lower.access import Memory
 from compiler.lower.step import Step
 from compiler.program import Place, Slot
-from symgraph.dimension import Extent, at_least, is_positive, product
+from symgraph.dimension import Extent, at_least, is_positive, product, typical
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 
@@ -97,11 +97,11 @@ class _Arena:
         if self._free.get(size):
             return self._free[size].pop()
         known = [s for s, numbers in self._free.items() if numbers]
-        fitting = [s for s in known if at_least(s, size) and rank_of(s) <= WASTE * rank_of(size)]
+        fitting = [s for s in known if at_least(s, size) and typical(s) <= WASTE * typical(size)]
         if fitting:
-            return self._free[min(fitting, key=rank_of)].pop()
+            return self._free[min(fitting, key=typical)].pop()
         growing = [s for s in known if at_least(size, s)]
-        number = self._free[max(growing, key=rank_of)].pop() if growing else len(self.slots)
+        number = self._free[max(growing, key=typical)].pop() if growing else len(self.slots)
         if not growing:
             self.slots.append([])
         self.slots[number].append(size)
@@ -109,8 +109,3 @@ class _Arena:
 
     def give_back(self, number: int) -> None:
         self._free.setdefault(self.slots[number][-1], []).append(number)
-
-
-def rank_of(extent: Extent) -> int:
-    """A number to compare sizes by: named dimensions taken as 64."""
-    return extent if isinstance(extent, int) else extent.evaluate(dict.fromkeys(extent.names, 64))

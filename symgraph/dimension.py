@@ -140,6 +140,11 @@ def is_positive(extent: Extent) -> bool:
     return grows and extent.evaluate(dict.fromkeys(extent.names, 1)) >= 1
 
 
+def typical(extent: Extent) -> int:
+    """A number to compare sizes by: named dimensions taken as 64."""
+    return extent if isinstance(extent, int) else extent.evaluate(dict.fromkeys(extent.names, 64))
+
+
 def names_of(extents: Iterable[Extent]) -> tuple[str, ...]:
     """Named dimensions in order of first appearance."""
     return tuple(dict.fromkeys(n for e in extents if isinstance(e, Dim) for n in e.names))

@@ -8,8 +8,7 @@ from compiler.clusters import Cluster, Form
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Buffer, Index, Kernel, Load, Statement, Store
 from compiler.lower.access import Buffers
-from compiler.lower.columns import Columns
-from compiler.lower.fused import Fused
+from compiler.lower.column_parts import column_kernels
 from compiler.lower.nest import Group, shared
 from compiler.lower.product import product_steps
 from compiler.lower.rows import Rows, combine_parts
@@ -30,9 +29,11 @@ def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: T
         return [_step(cluster, buffers, scatter_body(cluster, buffers), dims)]
     axes = cluster.swept
     if axes and len(cluster.domain) - 1 not in axes:
-        return [_fused_step(Columns(cluster, home, axes), dims)]
+        kernels = column_kernels(cluster, home, axes)
+        return [_step(cluster, buffers, body, dims) for buffers, body in kernels]
     rows = Rows(cluster, home, axes)
-    steps = [_fused_step(rows, dims)]
+    body = rows.body()
+    steps = [_step(cluster, rows.buffers, body, dims)]
     if rows.parts > 1:
         for reduction, partial in rows.partial.items():
             writer, body = combine_parts(reduction, partial, home)
@@ -47,11 +48,6 @@ def copy_step(value: Node, state: Node, cluster: Cluster, dims: tuple[str, ...])
     group = Group((0,), size, Index("i.0"))
     body = (shared(group, (Store(target, (group.index,), Load(source, (group.index,))),), 1, vector=True),)
     return Step(Kernel("copy", (source, target), dims, body), (value, state), cluster)
-
-
-def _fused_step(writer: Fused, dims: tuple[str, ...]) -> Step:
-    body = writer.body()  # pyright: ignore[reportAttributeAccessIssue]
-    return _step(writer.cluster, writer.buffers, body, dims)
 
 
 def _step(cluster: Cluster, buffers: Buffers, body: tuple[Statement, ...], dims: tuple[str, ...]) -> Step:

@@ -29,6 +29,7 @@ from compiler.loop.grammar import (
     Let,
     Load,
     Local,
+    Mode,
     Statement,
     Store,
     binary,
@@ -52,6 +53,7 @@ IN_CACHE = 1 << 18  # elements of a domain that stays in the second cache
 SKEW = 16
 # Rows in flight: more make better use of memory, but streaming stores to as many lines do not.
 ROWS_READ, ROWS_WRITTEN = 8, 4
+BLOCK_INDEX = Index("i.block")
 BLOCK = 128  # rows whose sum stays in one level
 
 
@@ -83,8 +85,13 @@ class Columns(Fused):
         self.reduced = tuple(g for g in self.groups if g.axes[0] in axes)
         kept = tuple(g for g in self.groups if g not in self.reduced)
         self.outer, self.column = kept[:-1], kept[-1]
+        self.rows: Extent = product(g.extent for g in self.reduced)
         self.width = self._width()
+        start = binary("mul", BLOCK_INDEX, Const(self.width, int64))
+        self.start = start
+        self.end = binary("minimum", binary("add", start, Const(self.width, int64)), index(self.column.extent))
         self.arrays: list[Statement] = []
+        self.kept: dict[Node, Scratch] = {}
 
     def _width(self) -> int:
         """Columns in a block: whole rows where they come from memory, else enough blocks for two threads.
@@ -100,29 +107,33 @@ class Columns(Fused):
         return max(1, min(extent, WIDEST_BLOCK))
 
     def body(self) -> tuple[Statement, ...]:
-        block = Index("i.block")
-        start = binary("mul", block, Const(self.width, int64))
-        end = binary("minimum", binary("add", start, Const(self.width, int64)), index(self.column.extent))
-        self.start, self.end = start, end
-        inside = self._block()
+        return without_unread((self.in_blocks(nested(self.outer, self._block(), vector=False), "parallel"),))
+
+    def in_blocks(self, inside: tuple[Statement, ...], mode: Mode) -> For:
+        """`inside` for every block of columns."""
         blocks = binary("div", index(self.column.extent + (self.width - 1)), Const(self.width, int64))
-        body = nested(self.outer, inside, vector=False)
-        return without_unread((For(block.name, ZERO, blocks, body, mode="parallel"),))
+        return For(BLOCK_INDEX.name, ZERO, blocks, inside, mode=mode)
 
     def _block(self) -> tuple[Statement, ...]:
-        for node in self.plan.spilled:
-            memory = Scratch(self.cluster.domain, node.type.dtype)
-            self.spill[node] = lambda m=memory: place(self.buffers, m, list(self.position))
         statements: list[Statement] = []
         for number, sweep in enumerate(self.plan.sweeps):
-            statements.extend(self._statistics(sweep.statistics))
-            statements.extend(self._sweep(sweep, number))
-        statements.extend(self._statistics(self.plan.final))
-        # Last, as one may overwrite the state that a later formula of the column reads.
-        stores = tuple(self.store(n, self.known[n]) for n in self.cluster.stored if n in self.known)
-        return (*self.arrays, *statements, *([self._along(stores)] if stores else []))
+            statements.extend(self.statistics(sweep.statistics))
+            statements.extend(self.sweep(sweep, number))
+        statements.extend(self.statistics(self.plan.final))
+        return (*self.arrays, *statements, *self.results())
 
-    def _along(self, body: tuple[Statement, ...]) -> For:
+    def results(self) -> list[Statement]:
+        """Stores of the columns' own values, after all else: one may overwrite the state that a formula reads."""
+        stores = tuple(self.store(n, self.known[n]) for n in self.cluster.stored if n in self.known)
+        return [self.along(stores)] if stores else []
+
+    def memory_of(self, node: Node) -> Scratch:
+        """Where a value stays from one sweep to another."""
+        if node not in self.kept:
+            self.kept[node] = Scratch(self.cluster.domain, node.type.dtype)
+        return self.kept[node]
+
+    def along(self, body: tuple[Statement, ...]) -> For:
         return For(self.column.index.name, self.start, self.end, body, mode="vector")
 
     def _array(self, dtype: DType) -> tuple[Buffer, tuple[Expr, ...]]:
@@ -131,7 +142,7 @@ class Columns(Fused):
         self.arrays.append(Alloc(buffer))
         return buffer, (binary("sub", self.column.index, self.start),)
 
-    def _statistics(self, nodes: tuple[Node, ...]) -> list[Statement]:
+    def statistics(self, nodes: tuple[Node, ...]) -> list[Statement]:
         """The columns' own values, each computed once, kept for the sweeps that follow."""
         body: list[Statement] = []
         arrays: dict[Node, Expr] = {}
@@ -142,17 +153,19 @@ class Columns(Fused):
                 body.append(Store(buffer, indices, value))
                 arrays[node] = Load(buffer, indices)
         self.known.update(arrays)
-        return [self._along(tuple(body))] if body else []
+        return [self.along(tuple(body))] if body else []
 
-    def _sweep(self, sweep: Sweep, number: int) -> list[Statement]:
-        """One sweep of the rows at hand, and what its reductions are then."""
+    def sweep(self, sweep: Sweep, number: int) -> list[Statement]:
+        """One sweep of the rows at hand; then the results of its reductions are known."""
+        for node in self.plan.spilled:
+            self.spill[node] = lambda m=self.memory_of(node): place(self.buffers, m, list(self.position))
         totals = [self._total(reduction) for reduction in sweep.reductions]
         adders = [(t.reduction, accumulate_into(t.rows, (), t.reduction)) for t in totals]
         body = self.element(sweep, self.plan, number, adders)
         self.known.update({t.reduction: Load(*t.result) for t in totals})
         clear = [s for t in totals for s in t.clear(t.result, t.lost)]
         loops = self._over_rows(body, totals, ROWS_WRITTEN if sweep.stores else ROWS_READ) if body else ()
-        return [*([self._along(tuple(clear))] if clear else []), *loops]
+        return [*([self.along(tuple(clear))] if clear else []), *loops]
 
     def _total(self, reduction: Node) -> Total:
         dtype = reduction.type.dtype
@@ -162,13 +175,12 @@ class Columns(Fused):
         return Total(reduction, result, rows, self._array(dtype), self._array(dtype))
 
     def _has_levels(self) -> bool:
-        rows = product(g.extent for g in self.reduced)
-        return not isinstance(rows, int) or rows > BLOCK
+        return not isinstance(self.rows, int) or self.rows > BLOCK
 
     def _over_rows(self, body: tuple[Statement, ...], totals: list[Total], together: int) -> tuple[Statement, ...]:
         """The body at every row, in blocks of rows where a total has levels."""
         cut = self._cut() if any(t.block for t in totals) else 0
-        group, (start, stop) = self.reduced[cut], self._bounds(self.reduced[cut])
+        group, (start, stop) = self.reduced[cut], self.bounds(self.reduced[cut])
         if any(t.block for t in totals):
             first, inner = Index("i.first"), product(g.extent for g in self.reduced[cut + 1 :])
             size = max(1, BLOCK // inner) if isinstance(inner, int) and inner else 1
@@ -176,15 +188,15 @@ class Columns(Fused):
             inside = self._rows_of(cut, first, end, body, totals, together)
             clear = [s for t in totals for s in t.clear(t.block)]
             gather = [s for t in totals for s in self._gathered(t)]
-            block = (self._along(tuple(clear)), *inside, self._along(tuple(gather)))
+            block = (self.along(tuple(clear)), *inside, self.along(tuple(gather)))
             loops: tuple[Statement, ...] = (For(first.name, start, stop, block, size),)
         else:
             loops = self._rows_of(cut, start, stop, body, totals, together)
         for outer in reversed(self.reduced[:cut]):
-            loops = (For(outer.index.name, *self._bounds(outer), loops),)
+            loops = (For(outer.index.name, *self.bounds(outer), loops),)
         return loops
 
-    def _bounds(self, group: Group) -> tuple[Expr, Expr]:
+    def bounds(self, group: Group) -> tuple[Expr, Expr]:
         """The rows at hand along one of the reduced groups."""
         return ZERO, index(group.extent)
 
@@ -223,7 +235,7 @@ class Columns(Fused):
         """All columns of some rows, whose sums stay in registers until they join those of the block."""
         before = [s for t in totals for s in (Alloc(t.rows), *t.clear((t.rows, ())))]
         after = [t.add(t.block or t.result, Load(t.rows, ())) for t in totals]
-        return self._along((*before, *body, *after))
+        return self.along((*before, *body, *after))
 
     def _gathered(self, total: Total) -> list[Statement]:
         """A block's result joins the column's; a sum with what was lost before."""

@@ -68,13 +68,14 @@ def _levels(cluster: Cluster, delays: Mapping[Node, int]) -> dict[Node, int]:
     """How many sweeps must end before a node's value exists; `delays` are sweeps that reductions wait for."""
     level: dict[Node, int] = {}
     for node in cluster.nodes:
-        below = max((level[leaf] for leaf in _members_read(cluster, node)), default=0)
+        below = max((level[leaf] for leaf in members_read(cluster, node)), default=0)
         reduces = node.op.kind is Kind.REDUCTION
         level[node] = max(below, delays.get(node, 0)) + reduces
     return level
 
 
-def _members_read(cluster: Cluster, node: Node) -> list[Node]:
+def members_read(cluster: Cluster, node: Node) -> list[Node]:
+    """The nodes of the cluster behind a node's operands."""
     return [leaf for i in node.inputs for leaf in leaves_behind(i) if leaf in cluster.labels]
 
 
@@ -103,7 +104,7 @@ def _due(cluster: Cluster, level: Mapping[Node, int]) -> dict[Node, int]:
         if node in cluster.stored and cluster.covers(node):
             due[node] = level[node]
         sweep = due[node] if node.op.kind is not Kind.REDUCTION else level[node] - 1
-        for leaf in _members_read(cluster, node):
+        for leaf in members_read(cluster, node):
             due[leaf] = min(due[leaf], sweep)
     return due
 
