@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from compiler.loop.grammar import Kernel
 from symgraph.dimension import Extent
 from symgraph.types import TensorType
+
+if TYPE_CHECKING:
+    from compiler.loop.grammar import Kernel
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
-"""From a graph to a program: passes, clusters, kernels, memory plan, each when it is first asked for."""
+"""From a graph to a program: passes, clusters, kernels, memory plan."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from compiler import pipeline
 from compiler.clusters import Cluster, Plan
@@ -20,19 +19,8 @@ from compiler.lower.step import Step
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
 from compiler.program import Argument, Check, Group, Launch, Program
-from symgraph.dimension import Dim, names_of
+from symgraph.dimension import Dim
 from symgraph.graph import Graph, Node
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`skip` names optional passes to leave out; `fuse=False` makes every node a kernel; `frozen` takes
-    weights as constants."""
-
-    training: bool = False
-    fuse: bool = True
-    skip: frozenset[str] = frozenset()
-    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,75 +46,34 @@ class Lowered:
     @property
     def derived(self) -> Graph:
         """The graph with all gradients written out, before anything was rewritten for speed."""
-        return _derived(self.stages)
+        return derived(self.stages)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a function is compiled from. The steps of its compilation are taken when they are asked for."""
-
-    graph: Graph
-    name: str
-    output_names: tuple[str, ...]
-    options: Options
-    target: Target
-
-    @cached_property
-    def stages(self) -> tuple[pipeline.Stage, ...]:
-        """The graph after each pass."""
-        options = self.options
-        return pipeline.run(
-            self.graph, training=options.training, frozen=options.frozen, skip=options.skip
-        )
-
-    @property
-    def derived(self) -> Graph:
-        """The graph with all gradients written out, before anything was rewritten for speed."""
-        return _derived(self.stages)
-
-    @cached_property
-    def lowered(self) -> Lowered:
-        """All steps up to the program."""
-        seconds = {stage.name: stage.seconds for stage in self.stages[1:]}
-        start = time.perf_counter()
-        graph = self.stages[-1].graph
-        plan = fuse(graph, merge=self.options.fuse)
-        seconds["fuse"] = (fused := time.perf_counter()) - start
-        groups = group_steps(graph, _lower_plan(plan, self.target))
-        memory = plan_memory(graph, groups)
-        program = _program(self.interface, graph, groups, memory)
-        seconds["lower"] = time.perf_counter() - fused
-        return Lowered(self.stages, plan, groups, memory, program, seconds)
-
-    @property
-    def interface(self) -> Program:
-        """The program's name, arguments and dimensions, without weights and anything to run."""
-        outputs = zip(self.output_names, self.graph.outputs, strict=True)
-        return Program(
-            name=self.name,
-            inputs=tuple(Argument(n.name, n.type) for n in self.graph.inputs),
-            outputs=tuple(Argument(label, n.type) for label, n in outputs),
-            weights=(),
-            dims=dims_of(self.graph),
-            slots=(),
-            launches=(),
-        )
+def lower(
+    stages: tuple[pipeline.Stage, ...], interface: Program, target: Target, merge: bool
+) -> Lowered:
+    """All steps after the passes, up to the program."""
+    seconds = {stage.name: stage.seconds for stage in stages[1:]}
+    start = time.perf_counter()
+    graph = stages[-1].graph
+    plan = fuse(graph, merge=merge)
+    seconds["fuse"] = (fused := time.perf_counter()) - start
+    groups = group_steps(graph, _lower_plan(plan, interface.dims, target))
+    memory = plan_memory(graph, groups)
+    program = _program(interface, graph, groups, memory)
+    seconds["lower"] = time.perf_counter() - fused
+    return Lowered(stages, plan, groups, memory, program, seconds)
 
 
-def _derived(stages: Sequence[pipeline.Stage]) -> Graph:
+def derived(stages: Sequence[pipeline.Stage]) -> Graph:
+    """The graph with all gradients written out, before anything was rewritten for speed."""
     return next(stage.graph for stage in stages if stage.name == "derive_gradients")
 
 
-def dims_of(graph: Graph) -> tuple[str, ...]:
-    """Named dimensions in order of first appearance in the inputs."""
-    return names_of(e for node in graph.inputs for e in node.type.shape)
-
-
-def _lower_plan(plan: Plan, target: Target) -> list[Step]:
+def _lower_plan(plan: Plan, dims: tuple[str, ...], target: Target) -> list[Step]:
     """Kernels of all clusters in order, then copies of updates that had to be kept aside."""
     graph = plan.graph
     in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
-    dims = dims_of(graph)
     lowering = Lowering(lambda node: in_place.get(node, node), dims, target)
     steps: list[Step] = []
     maker: dict[Node, Cluster] = {}

@@ -6,15 +6,13 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.aot.export import Artifact
-from compiler.deploy import export_graph, export_target
+import compiler
 from compiler.driver import Compiled, Options, compile_graph
-from compiler.profiler import Profile, profile_graph
-from compiler.report import Report, report_of
+from symgraph import viz
 from symgraph.dimension import evaluate
 from symgraph.eager import State, Tensor
 from symgraph.errors import ExportError, GraphError, InputError
@@ -26,7 +24,14 @@ from symgraph.structure import encode, flatten, rebuild
 from symgraph.symbol import INPUT, Symbol, node_of
 from symgraph.text import graph_text
 from symgraph.value import Value
-from symgraph.viz import draw
+
+if TYPE_CHECKING:
+    import compiler.deploy
+    import compiler.profiler
+    import compiler.report
+    from compiler.aot.export import Artifact
+    from compiler.profiler import Profile
+    from compiler.report import Report
 
 # Functions that change states run one at a time: two of them may share a state.
 _updates_lock = threading.Lock()
@@ -104,9 +109,9 @@ class Function:
         lowered = self._compiled.lowered
         graphs = {s.name: s.graph for s in lowered.stages}
         if self._known(stage) in graphs:
-            return draw(graphs[stage], path, title=f"{self.name}: {stage}")
+            return viz.draw(graphs[stage], path, title=f"{self.name}: {stage}")
         groups = [(c.title(), frozenset(c.nodes)) for c in lowered.plan.clusters]
-        return draw(lowered.graph, path, clusters=groups, title=f"{self.name}: fused kernels")
+        return viz.draw(lowered.graph, path, clusters=groups, title=f"{self.name}: fused kernels")
 
     def export(
         self,
@@ -124,13 +129,13 @@ class Function:
         """
         if weights != "embedded":
             raise ExportError(f"weights={weights!r}: only 'embedded' is known")
-        return export_graph(
+        return compiler.deploy.export_graph(
             self.graph,
             self._names,
             directory,
             name or self.name,
             tuple(kinds),
-            export_target(target, cpu),
+            compiler.deploy.export_target(target, cpu),
             self.options,
         )
 
@@ -153,7 +158,7 @@ class Function:
 
     def profile(self, *arrays: Any, calls: int = 20) -> Profile:
         """Median time of each kernel over some calls on these arrays, by kernel and by user line."""
-        return profile_graph(self._compiled, self._as_arrays(arrays), calls)
+        return compiler.profiler.profile_graph(self._compiled, self._as_arrays(arrays), calls)
 
     def _known(self, stage: str) -> str:
         if stage not in self.stages:
@@ -162,7 +167,7 @@ class Function:
 
     def report(self) -> Report:
         """Kernels, what was fused into each and why, bytes, flops, arena, compile time by pass."""
-        return report_of(self._compiled, graph_text)
+        return compiler.report.report_of(self._compiled, graph_text)
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{n.name}: {n.type}" for n in self.graph.inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +41,8 @@ COMPILER = (
     ("passes", "lower", "jit"),
     ("pipeline", "memory", "aot"),
     ("grouping",),
-    ("recipe", "graph_key"),
+    ("recipe",),
+    ("request", "graph_key"),
     ("stored",),
     ("driver",),
     ("report", "deploy"),
@@ -171,3 +173,18 @@ def test_importing_symgraph_loads_nothing_slow():
     loaded = set(json.loads(done.stdout))
     slow = {"networkx", "torch", "jax", "sklearn", "scipy", "matplotlib", "pandas", "tqdm", "pytest"}
     assert not loaded & slow
+
+
+def test_a_function_from_the_cache_loads_neither_passes_nor_code_generator(tmp_path):
+    code = (
+        "import sys, json, symgraph as sg; x = sg.input('x', ('n',)); f = sg.function([x], x + 1.0)\n"
+        "f([1.0]); print(json.dumps(sorted(sys.modules)))"
+    )
+    environment = {**os.environ, "SYMGRAPH_CACHE_DIR": str(tmp_path)}
+    for cached in (False, True):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+        loaded = set(json.loads(done.stdout))
+        later = {"compiler.pipeline", "compiler.recipe", "compiler.llvm.emit", "compiler.report"}
+        assert loaded & later == (set() if cached else later - {"compiler.report"})
+        assert not loaded & {"graphviz", "symgraph.viz.draw", "compiler.aot.export"}

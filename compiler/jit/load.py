@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+import compiler.llvm
 from compiler.abi import c_identifier
 from compiler.jit import cache as disk
 from compiler.jit import outputs
@@ -19,11 +21,13 @@ from compiler.jit.runtime import runtime, thread_count
 from compiler.jit.state import Entry, FunctionState, has_fast_entry, new_state, python_function
 from compiler.jit.workspace import Workspaces
 from compiler.llvm.engine import LOCK, Library
-from compiler.llvm.entry import emit_program
-from compiler.llvm.entry_kernels import updates_weights
 from compiler.llvm.target import Target
 from compiler.program import Program
 from symgraph.errors import CompileError
+
+if TYPE_CHECKING:
+    import compiler.llvm.entry
+    import compiler.llvm.entry_kernels
 
 
 def load(
@@ -49,10 +53,11 @@ def load(
     with LOCK:
         fast = has_fast_entry()
         identity = program_identity(program, fast) if cache else None
-        emit = partial(emit_program, program, host, python=fast)
+        emit = partial(compiler.llvm.entry.emit_program, program, host, python=fast)
         object_code, found = disk.compiled(emit, host, cache, identity)
     code = Code(emit, object_code, host, found)
-    exclusive = (lock or threading.Lock()) if updates_weights(program) else None
+    updates = compiler.llvm.entry_kernels.updates_weights(program)
+    exclusive = (lock or threading.Lock()) if updates else None
     return link(program, code, weights, threads=threads, lock=exclusive, fallback=fallback)
 
 

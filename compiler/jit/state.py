@@ -1,6 +1,6 @@
 """What a compiled function finds in its `self`: addresses of CPython and numpy, workspaces, weights.
 
-The state is an int64 array whose words compiler.llvm.entry_python numbers. It also owns, as a Python
+The state is an int64 array whose words compiler.llvm.entry_state numbers. It also owns, as a Python
 object, all that must outlive the native code: CPython keeps a function's `self` as long as the function.
 """
 
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 
 import numpy as np
 
-from compiler.llvm.entry_python import (
+from compiler.llvm.entry_state import (
     ARRAY_DATA,
     ARRAY_DTYPE,
     ARRAY_FLAGS,
@@ -94,7 +93,7 @@ def has_fast_entry() -> bool:
 
     Writes nothing: compares what it finds in some arrays with what numpy says of them.
     """
-    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if sys.implementation.name != "cpython" or "free-threading" in sys.version:
         return False
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little" or hasattr(sys, "getobjects"):
         return False

@@ -12,7 +12,7 @@ from compiler.abi import WORKSPACE_ALIGNMENT
 from symgraph.errors import SymgraphError
 
 HUGE_PAGE = 2 * 1024 * 1024
-# In front of each workspace: the link of the free list and the size, see compiler.llvm.entry_python.
+# In front of each workspace: the link of the free list and the size, see compiler.llvm.entry_state.
 HEADER = WORKSPACE_ALIGNMENT
 
 

@@ -5,46 +5,36 @@ agree. For anything else, and where no workspace is free, it returns None with n
 then converts, allocates or raises. Fields of PyArrayObject are read directly: their places are part of
 numpy's public ABI, and `compiler.jit.state` verifies them once.
 
-`self` is an int64 array, the state, whose words are numbered below.
+`self` is an int64 array, the state, whose words compiler.llvm.entry_state numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 
 from compiler.llvm.entry_extents import Sizes
 from compiler.llvm.entry_run import Interface
+from compiler.llvm.entry_state import (
+    ARRAY_DATA,
+    ARRAY_DTYPE,
+    ARRAY_FLAGS,
+    ARRAY_RANK,
+    ARRAY_SHAPE,
+    CONTIGUOUS_AND_ALIGNED,
+    OBJECT_TYPE,
+    WORKSPACE_BYTES,
+    WORKSPACE_NEXT,
+    State,
+)
 from compiler.llvm.runtime_text import Writer
 from compiler.program import Argument
 from symgraph.dimension import Dim, Extent, at_least, names_of
 from symgraph.errors import CompileError
 from symgraph.types import DTYPES, DType
 
-OBJECT_TYPE, ARRAY_DATA, ARRAY_RANK, ARRAY_SHAPE, ARRAY_DTYPE, ARRAY_FLAGS = 8, 16, 24, 32, 56, 64
-CONTIGUOUS_AND_ALIGNED = 0x101
-# The header in front of each workspace: the next free one, then its bytes.
-WORKSPACE_NEXT, WORKSPACE_BYTES = -64, -56
 # Letting go of the GIL takes some 50 ns: not worth it for less traffic than this.
 RELEASE_BYTES = 32 * 1024
 LAUNCH_BYTES = 512
-
-
-class State(IntEnum):
-    """Words of the state array. WORKSPACES heads the list of free workspaces, guarded by the GIL."""
-
-    ARRAY_TYPE = 0
-    DTYPES = 1
-    EMPTY = 6
-    INCREF = 7
-    DECREF = 8
-    NEW_TUPLE = 9
-    SET_ITEM = 10
-    NONE = 11
-    SAVE_THREAD = 12
-    RESTORE_THREAD = 13
-    WORKSPACES = 14
-    CONTEXT = 15
 
 
 def emit_python_entry(interface: Interface) -> str:

@@ -14,7 +14,7 @@ Workers look for a new generation for some microseconds, then sleep until one is
 
 from __future__ import annotations
 
-from compiler.llvm.entry_python import WORKSPACE_NEXT, State
+from compiler.llvm.entry_state import WORKSPACE_NEXT, State
 
 MOST_THREADS = 256
 CHUNKS = 4

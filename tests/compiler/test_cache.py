@@ -71,7 +71,7 @@ def test_the_key_depends_on_all_that_the_code_depends_on(monkeypatch):
 
 def test_programs_are_found_without_emitting_them(folder, monkeypatch):
     load(two_steps())
-    monkeypatch.setattr("compiler.jit.load.emit_program", lambda *a, **k: pytest.fail("emitted"))
+    monkeypatch.setattr("compiler.llvm.entry.emit_program", lambda *a, **k: pytest.fail("emitted"))
     assert load(two_steps()).code.from_cache
     with pytest.raises(pytest.fail.Exception):
         load(two_steps("another_name"))

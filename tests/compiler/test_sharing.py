@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from compiler.driver import Lowered, Options, lower
+from compiler.driver import Options, lower
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Binary, Buffer, Const, Expr, For, Index, Kernel, Let, Load, Local, Store
 from compiler.loop.interpreter import interpret
 from compiler.lower.sizes import share_sizes
+from compiler.recipe import Lowered
 from symgraph import nn, optim
 from symgraph.graph import Graph
 from symgraph.symbol import node_of

@@ -7,9 +7,10 @@ import pytest
 
 import symgraph as sg
 from compiler.clusters import Cluster, Form
-from compiler.driver import Lowered, Options, lower
+from compiler.driver import Options, lower
 from compiler.llvm.target import Target
 from compiler.lower.sweeps import plan_sweeps
+from compiler.recipe import Lowered
 from symgraph import nn
 from symgraph.dimension import Dim, product
 from symgraph.graph import Graph
