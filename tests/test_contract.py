@@ -249,7 +249,7 @@ def test_gradients_are_finite_differences(name):
 # Ops that a pass resolves before anything is evaluated: they have no contract, but tests in tests/passes.
 RESOLVED = {"input", "constant", "state", "phase", "read", "carry", "gradient"}
 LIST_OPS = """
-import symgraph, compiler.driver
+import symgraph, compiler.pipeline
 from symgraph.op import REGISTRY
 print(*(f"{op.name}:{op.evaluate is not None}" for op in REGISTRY.values()))
 """
