@@ -127,6 +127,16 @@ def divide(numerator: Extent, denominator: Extent) -> Extent | None:
     return quotient
 
 
+def floor_divide(numerator: Extent, denominator: int) -> Extent | None:
+    """numerator // denominator as an extent, or None where that is no polynomial.
+
+    It is one where the denominator divides every term with a name in it.
+    """
+    if any(monomial and factor % denominator for monomial, factor in _terms(numerator)):
+        return None
+    return _simplest({monomial: factor // denominator for monomial, factor in _terms(numerator)})
+
+
 def at_least(larger: Extent, smaller: Extent) -> bool:
     """Whether `larger >= smaller` holds for every size (named dimensions are >= 0)."""
     return all(factor >= 0 for _, factor in _terms(larger - smaller))
