@@ -10,6 +10,7 @@ cost nothing but their address; the epilogue is statements on each result while 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,7 +18,7 @@ from compiler.llvm.target import Target
 from compiler.loop.grammar import Buffer, extent_expr
 from compiler.lower.contraction_blocks import choose_blocks, few_row_blocks, size
 from compiler.lower.contraction_dot import dots, stream
-from compiler.lower.contraction_problem import Contraction, Epilogue, KernelStep, Operand, Runs, only_if
+from compiler.lower.contraction_problem import Contraction, Epilogue, KernelStep, Operand, only_if
 from compiler.lower.contraction_tile import Tiles, packs_left
 from symgraph.dimension import Extent, Shape
 from symgraph.types import DType
@@ -41,12 +42,11 @@ def contraction(
     left_unit: Literal["m", "k", None],
     right_unit: Literal["k", "n", None],
     epilogue: Epilogue,
-    buffers: tuple[Buffer, ...],
+    buffers: Sequence[Buffer],
     extents: tuple[str, ...],
     dtype: DType,
     target: Target,
     few_rows: bool = False,
-    left_runs: Runs | None = None,
 ) -> tuple[KernelStep, ...]:
     """The kernels of a contraction, in the order they run. See Contraction for the arguments.
 
@@ -56,10 +56,8 @@ def contraction(
     problem = Contraction(
         name=name, batch=batch, m=m, n=n, k=k, left=left, right=right, left_unit=left_unit,
         right_unit=right_unit, epilogue=epilogue, buffers=buffers, extents=extents, dtype=dtype,
-        target=target, left_runs=left_runs,
+        target=target,
     )
-    if left_runs is not None:
-        return Tiles(problem, choose_blocks(problem, True)).steps()
     if n == 1 and m != 1 and left_unit == "m":
         problem = transposed(problem)
     if few_rows and not isinstance(problem.m, int) and problem.right_unit is not None:

@@ -44,17 +44,17 @@ def choose_blocks(problem: Contraction, packed_left: bool) -> Blocks:
     m, n, k, target = problem.m, problem.n, problem.k, problem.target
     item = problem.dtype.itemsize
     lanes = target.lanes(problem.dtype)
-    columns = _columns(n, lanes)
+    columns = tile_columns(n, lanes)
     rows = _rows(m, target, columns // min(columns, lanes))
     depth = _depth(k, columns * item)
     task_rows = _task_rows(m, rows, ((depth or size(k)) + lanes) * item if packed_left else 0)
     flops_a_column = 2 * max(1, min(size(m), task_rows)) * max(1, size(k))
-    wide = max(columns, _up(TASK_FLOPS // flops_a_column, columns))
+    wide = max(columns, round_up(TASK_FLOPS // flops_a_column, columns))
     if depth is not None:
         wide = min(wide, max(columns, STACK // (task_rows * item) // columns * columns))
     return Blocks(
         rows=rows, columns=columns, lanes=lanes, task_rows=task_rows,
-        task_columns=min(wide, _up(size(n), columns)), depth=depth,
+        task_columns=min(wide, round_up(size(n), columns)), depth=depth,
         pack_right=-(-size(m) // rows) > FEW_TILES,
     )
 
@@ -62,24 +62,18 @@ def choose_blocks(problem: Contraction, packed_left: bool) -> Blocks:
 def few_row_blocks(problem: Contraction) -> Blocks:
     """Blocks for a handful of rows: the right operand is read once, in place, and nothing is packed."""
     lanes = problem.target.lanes(problem.dtype)
-    columns = _columns(problem.n, lanes)
+    columns = tile_columns(problem.n, lanes)
     depth = _depth(problem.k, columns * problem.dtype.itemsize)
     return Blocks(
         rows=4, columns=columns, lanes=lanes, task_rows=8, task_columns=columns, depth=depth, pack_right=False
     )
 
 
-def _columns(n: Extent, lanes: int) -> int:
+def tile_columns(n: Extent, lanes: int) -> int:
     """Two vectors; fewer where n is known to fit in less."""
     if not isinstance(n, int) or n > lanes:
         return 2 * lanes
     return power_of_two(max(1, n))
-
-
-def tail_columns(n: Extent, blocks: Blocks) -> int:
-    """The width of the last panel: whole vectors, or a power of two where less than one is left."""
-    left = n % blocks.columns if isinstance(n, int) else blocks.columns
-    return _up(left, blocks.lanes) if left > blocks.lanes else power_of_two(max(1, left))
 
 
 def power_of_two(value: int) -> int:
@@ -110,15 +104,15 @@ def _depth(k: Extent, row_bytes: int) -> int | None:
     if not isinstance(k, int):
         return min(most, 512)
     blocks = -(-k // min(most, 512))
-    return _up(-(-k // blocks), 8)
+    return round_up(-(-k // blocks), 8)
 
 
 def _task_rows(m: Extent, rows: int, left_row_bytes: int) -> int:
     most = 128 if not left_row_bytes else max(rows, min(128, STACK // left_row_bytes))
     parts = max(1, -(-size(m) // most)) if isinstance(m, int) else 1
     even = -(-size(m) // parts) if isinstance(m, int) else most
-    return max(rows, min(_up(even, rows), most // rows * rows))
+    return max(rows, min(round_up(even, rows), most // rows * rows))
 
 
-def _up(value: int, unit: int) -> int:
+def round_up(value: int, unit: int) -> int:
     return -(-value // unit) * unit

@@ -37,7 +37,7 @@ from symgraph.types import int64
 
 TASK, ROW, COLUMN, ROW_IN_TILE, COLUMN_IN_TILE, LANE, BLOCK, START, DEPTH = (
     Index(name)
-    for name in ("c_task", "c_m0", "c_n0", "c_row", "c_column", "c_lane", "c_k0", "c_n_start", "c_k")
+    for name in ("c.task", "c.m0", "c.n0", "c.row", "c.column", "c.lane", "c.k0", "c.n_start", "c.k")
 )
 SIDE, SIDE_OF_FEW = 5, 3  # rows and columns whose sums fit in 32 registers, and in 16
 LINE = 8  # results of a single row or column that are summed together
@@ -55,26 +55,26 @@ def stream(problem: Contraction) -> tuple[KernelStep, ...]:
     """One row of results a batch: C[n] += left[k] * right[k, n], with C in the first cache."""
     columns = STREAM_COLUMNS
     column_tasks = ceiling(problem.n, columns)
-    first, batch_at = Local("c_n_start", int64), Local("c_batch", int64)
-    stop, batch = Local("c_n_stop", int64), unflatten(batch_at, problem.batch)
-    sums = Buffer("c_sums", problem.dtype, (columns,))
-    whole = Local("c_k_whole", int64)
-    at = (Index("c_n") - first,)
-    result = Local("c_value", problem.dtype)
+    first, batch_at = Local("c.n_start", int64), Local("c.batch", int64)
+    stop, batch = Local("c.n_stop", int64), unflatten(batch_at, problem.batch)
+    sums = Buffer("c.sums", problem.dtype, (columns,))
+    whole = Local("c.k_whole", int64)
+    at = (Index("c.n") - first,)
+    result = Local("c.value", problem.dtype)
 
     def rows(count: int) -> tuple[Statement, ...]:
         """sums += `count` rows of the right operand, times their elements of the left one."""
-        lefts = [Local(f"c_a{row}", problem.dtype) for row in range(count)]
+        lefts = [Local(f"c.a{row}", problem.dtype) for row in range(count)]
         total: Expr = Load(sums, at)
         for row, factor in enumerate(lefts):
-            total = problem.multiply_add(factor, problem.right(batch, DEPTH + row, Index("c_n")), total)
+            total = problem.multiply_add(factor, problem.right(batch, DEPTH + row, Index("c.n")), total)
         lets = (Let(a.name, problem.left(batch, index(0), DEPTH + row)) for row, a in enumerate(lefts))
         return (*lets, along(Store(sums, at, total)))
 
     def along(*body: Statement) -> For:
-        return loop(Index("c_n"), stop, *body, start=first, mode="vector")
+        return loop(Index("c.n"), stop, *body, start=first, mode="vector")
 
-    epilogue = problem.epilogue(batch, index(0), Index("c_n"), result)
+    epilogue = problem.epilogue(batch, index(0), Index("c.n"), result)
     body = (
         Let(first.name, TASK % column_tasks * columns),
         Let(batch_at.name, TASK // column_tasks),
@@ -99,9 +99,9 @@ class Dots:
         self.rows = part(problem.m, side if problem.n != 1 else LINE)
         self.columns = part(problem.n, side if problem.m != 1 else LINE)
         self.width = problem.target.lanes(problem.dtype)
-        self.batch = unflatten(Local("c_batch", int64), problem.batch)
-        self.held = Buffer("c_held", problem.dtype, (self.rows, self.columns, self.width))
-        self.sums = Buffer("c_sums", problem.dtype, (self.rows, self.columns))
+        self.batch = unflatten(Local("c.batch", int64), problem.batch)
+        self.held = Buffer("c.held", problem.dtype, (self.rows, self.columns, self.width))
+        self.sums = Buffer("c.sums", problem.dtype, (self.rows, self.columns))
 
     def steps(self) -> tuple[KernelStep, ...]:
         problem = self.problem
@@ -110,14 +110,14 @@ class Dots:
         # With one column, or few, the rows are what there is to share out.
         tall = 64 * self.rows if not isinstance(problem.m, int) or problem.m > 64 * self.rows else 0
         row_tasks = ceiling(problem.m, tall) if tall else index(1)
-        row_start, row_stop = (TASK // column_tasks % row_tasks * tall, Local("c_m_stop", int64))
-        start, stop = Local("c_n_start", int64), Local("c_n_stop", int64)
+        row_start, row_stop = (TASK // column_tasks % row_tasks * tall, Local("c.m_stop", int64))
+        start, stop = Local("c.n_start", int64), Local("c.n_stop", int64)
         tile = loop(ROW, row_stop, *self._tile(), start=row_start, step=self.rows)
         body = (
             Let(start.name, TASK % column_tasks * wide),
             Let(stop.name, smaller(start + wide, problem.n)),
             Let(row_stop.name, smaller(row_start + tall, problem.m) if tall else index(problem.m)),
-            Let("c_batch", TASK // column_tasks // row_tasks),
+            Let("c.batch", TASK // column_tasks // row_tasks),
             loop(COLUMN, stop, tile, start=start, step=self.columns),
         )
         tasks = extent_expr(product(problem.batch)) * row_tasks * column_tasks
@@ -133,7 +133,7 @@ class Dots:
         zero = constant(0, self.problem.dtype)
         whole = index(self.problem.k) // self.width * self.width
         rest = If(index(self.problem.k) > BLOCK + LANE, self._products())
-        result = Local("c_value", self.problem.dtype)
+        result = Local("c.value", self.problem.dtype)
         m, n = ROW + ROW_IN_TILE, COLUMN + COLUMN_IN_TILE
         inside = (Let(result.name, Load(self.sums, place)), *self.problem.epilogue(self.batch, m, n, result))
         in_row = If(index(self.problem.n) > n, inside)
@@ -153,12 +153,12 @@ class Dots:
         """held[r, c] += left[r] * right[c], on the lanes of one step along k."""
         problem, k = self.problem, BLOCK + LANE
         body: list[Statement] = []
-        rights = [Local(f"c_b{c}", problem.dtype) for c in range(self.columns)]
+        rights = [Local(f"c.b{c}", problem.dtype) for c in range(self.columns)]
         for c, right in enumerate(rights):
             column = clamped(COLUMN, c, problem.n, self.columns)
             body.append(Let(right.name, problem.right(self.batch, k, column)))
         for r in range(self.rows):
-            left = Local(f"c_a{r}", problem.dtype)
+            left = Local(f"c.a{r}", problem.dtype)
             body.append(Let(left.name, problem.left(self.batch, clamped(ROW, r, problem.m, self.rows), k)))
             for c, right in enumerate(rights):
                 place = (Const(r, int64), Const(c, int64), LANE)

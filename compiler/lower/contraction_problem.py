@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,12 +26,11 @@ from compiler.loop.grammar import (
     index,
 )
 from compiler.loop.walk import expressions, postorder, statements
-from symgraph.dimension import Extent, Shape
+from symgraph.dimension import Extent, Shape, product
 from symgraph.types import FLOATS, DType
 
 Indices = tuple[Expr, ...]
 Operand = Callable[[Indices, Expr, Expr], Expr]
-Runs = tuple[int, Callable[[Indices, Expr, Expr, Expr], Expr]]
 Epilogue = Callable[[Indices, Expr, Expr, Expr], tuple[Statement, ...]]
 
 
@@ -44,32 +43,18 @@ class KernelStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contraction:
-    """What to compute. `left_unit` and `right_unit` name the index that walks memory one by one.
-
-    `left(b, m, k)`, `right(b, k, n)` and `epilogue(b, m, n, value)` may use the extents and `buffers`; `n`
-    is the vector index of the epilogue, which writes only places that belong to (b, m, n).
-
-    `left_runs` is (length, read) for a left operand that walks memory one by one only within runs of its unit
-    index, as a window does: read(b, other, run, offset) is the element at unit index run * length + offset,
-    `other` being the index that is not the unit.
-    """
+class Writing:
+    """What all kernels of one contraction have in common. `buffers` may grow while they are written."""
 
     name: str
-    batch: Shape
-    m: Extent
-    n: Extent
-    k: Extent
-    left: Operand
-    right: Operand
-    left_unit: Literal["m", "k", None]
-    right_unit: Literal["k", "n", None]
-    epilogue: Epilogue
-    buffers: tuple[Buffer, ...]
+    buffers: Sequence[Buffer]
     extents: tuple[str, ...]
     dtype: DType
     target: Target
-    left_runs: Runs | None = None
+
+    @property
+    def lanes(self) -> int:
+        return self.target.lanes(self.dtype)
 
     def multiply_add(self, a: Expr, b: Expr, total: Expr) -> Expr:
         """a * b + total; in one rounding where the target has an instruction for it."""
@@ -82,6 +67,25 @@ class Contraction:
         chosen = tuple(buffer for buffer in (*self.buffers, *scratch) if buffer.name in touched)
         used = tuple(buffer for buffer in scratch if buffer.name in touched)
         return KernelStep(Kernel(self.name + suffix, chosen, self.extents, body), used)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contraction(Writing):
+    """What to compute. `left_unit` and `right_unit` name the index that walks memory one by one.
+
+    `left(b, m, k)`, `right(b, k, n)` and `epilogue(b, m, n, value)` may use the extents and `buffers`; `n`
+    is the vector index of the epilogue, which writes only places that belong to (b, m, n).
+    """
+
+    batch: Shape
+    m: Extent
+    n: Extent
+    k: Extent
+    left: Operand
+    right: Operand
+    left_unit: Literal["m", "k", None]
+    right_unit: Literal["k", "n", None]
+    epilogue: Epilogue
 
 
 def only_if(condition: Expr, step: KernelStep) -> KernelStep:
@@ -107,17 +111,50 @@ def is_plain(expr: Expr) -> bool:
     return linear and all(isinstance(part, (Index, Const, Local, Binary)) for part in parts)
 
 
-def ceiling(extent: Extent, divisor: int) -> Expr:
+def step_along(expr: Expr, name: str) -> Extent | None:
+    """How far the address of a load moves while an index grows by one; None where that is not one number."""
+    if not isinstance(expr, Load) or not is_plain(expr):
+        return None
+    total: Extent = 0
+    for axis, part in enumerate(expr.indices):
+        slope = _slope(part, name)
+        if slope is None:
+            return None
+        total = total + product(expr.buffer.shape[axis + 1 :]) * slope
+    return total
+
+
+def _slope(expr: Expr, name: str) -> int | None:
+    """How much a linear expression grows with an index."""
+    slopes: dict[int, int | None] = {}
+    for part in postorder([expr]):
+        slope: int | None = 0
+        if isinstance(part, (Index, Local)):
+            slope = int(part.name == name)
+        elif isinstance(part, Binary):
+            x, y = slopes[id(part.x)], slopes[id(part.y)]
+            factors = [side.value for side in (part.x, part.y) if isinstance(side, Const)]
+            if x is None or y is None or (part.op == "mul" and (x or y) and not factors):
+                slope = None
+            elif part.op == "mul":
+                slope = (x + y) * int(factors[0]) if factors else 0
+            else:
+                slope = x + y if part.op == "add" else x - y
+        slopes[id(part)] = slope
+    return slopes[id(expr)]
+
+
+def ceiling(extent: Extent | Expr, divisor: int) -> Expr:
     """extent / divisor, rounded up."""
-    return binary("div", extent_expr(extent + (divisor - 1)), divisor)
+    return binary("div", index(extent + (divisor - 1)), divisor)
 
 
-def unflatten(flat: Expr, shape: Shape) -> Indices:
+def unflatten(flat: Expr, shape: Sequence[Expr | Extent]) -> Indices:
     """The indices into `shape` of a row-major position."""
     found: list[Expr] = []
     for extent in reversed(shape[1:]):
-        found.append(binary("mod", flat, extent_expr(extent)))
-        flat = binary("div", flat, extent_expr(extent))
+        found.append(binary("mod", flat, index(extent)))
+        flat = binary("div", flat, index(extent))
     return (flat, *reversed(found)) if shape else ()
 
 

@@ -7,14 +7,17 @@ from typing import Literal
 
 from compiler.clusters import Cluster
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Buffer, Expr, Index, Let, Local, Statement
-from compiler.lower.access import Access, Memory, Position, Scratch
+from compiler.loop.grammar import Expr, Let, Local, Statement
+from compiler.lower.access import Access, Memory, Scratch
 from compiler.lower.contraction import KernelStep, contraction
 from compiler.lower.contraction_problem import Indices
+from compiler.lower.convolution_product import convolution_steps
 from compiler.lower.fused import Fused
 from compiler.lower.step import Step
 from compiler.views import follow
 from symgraph.graph import Node
+from symgraph.ops.convolution import CONVOLUTION
+from symgraph.ops.linear import MATMUL
 
 LEFT_UNIT: dict[int | None, Literal["m", "k"] | None] = {-2: "m", -1: "k", None: None}
 RIGHT_UNIT: dict[int | None, Literal["k", "n"] | None] = {-2: "k", -1: "n", None: None}
@@ -23,12 +26,22 @@ RIGHT_UNIT: dict[int | None, Literal["k", "n"] | None] = {-2: "k", -1: "n", None
 def product_steps(
     cluster: Cluster, home: Callable[[Node], Node], dims: tuple[str, ...], target: Target
 ) -> list[Step]:
-    """Kernels of the product: packing, if any, and the product with everything fused into it."""
+    """Kernels of the contraction: packing, if any, and the contraction with everything fused into it."""
     writer = Product(cluster, home)
-    root = cluster.root
+    if cluster.root.op is MATMUL:
+        made = _matrix_product(cluster.root, writer, dims, target)
+    else:
+        windows = {CONVOLUTION: convolution_steps}[cluster.root.op]
+        made = windows(cluster.root, writer.outside, writer.epilogue, writer.buffers.buffers, dims, target)
+    return _steps(cluster, writer, made)
+
+
+def _matrix_product(
+    root: Node, writer: Product, dims: tuple[str, ...], target: Target
+) -> tuple[KernelStep, ...]:
     left, right = root.inputs
     *batch, m, n = root.type.shape
-    made = contraction(
+    return contraction(
         "kernel",
         batch=tuple(batch),
         m=m,
@@ -39,12 +52,11 @@ def product_steps(
         left_unit=LEFT_UNIT[_contiguous_axis(left)],
         right_unit=RIGHT_UNIT[_contiguous_axis(right)],
         epilogue=writer.epilogue,
-        buffers=writer.collect(left, right),
+        buffers=writer.buffers.buffers,
         extents=dims,
         dtype=root.type.dtype,
         target=target,
     )
-    return _steps(cluster, writer, made)
 
 
 class Product(Fused):
@@ -74,17 +86,6 @@ class Product(Fused):
                 stores.append(self.store(node, self.known[node]))
         self.known = outer
         return (*statements, *stores)
-
-    def collect(self, left: Node, right: Node) -> tuple[Buffer, ...]:
-        """All buffers the kernels will touch, found by writing everything once."""
-        rank = len(self.cluster.domain)
-        at: Position = [Index(f"probe.{i}") for i in range(rank)]
-        self.outside.read(left, at)
-        self.outside.read(right, at)
-        plain = [a for a in at if isinstance(a, Index)]
-        value = Local("probe.value", self.cluster.root.type.dtype)
-        self.epilogue(tuple(plain[:-2]) if rank > 2 else (), plain[-2], plain[-1], value)
-        return tuple(self.buffers.buffers)
 
 
 def _contiguous_axis(operand: Node) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 from kernel_runner import Native
 
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Accumulate, Buffer, Expr, For, Load, Store, index, select
+from compiler.loop.grammar import Accumulate, Buffer, Expr, For, Load, Store, select
 from compiler.loop.walk import statements
 from compiler.lower.contraction import contraction
 from symgraph.dimension import Dim, Extent, evaluate, names_of
@@ -238,74 +238,6 @@ def test_fused_producers(layout):
     for m, n, k in EDGES[:12]:
         product.check({"m": m, "n": n, "k": k})
     product.check({"m": 70, "n": 300, "k": 1100})
-
-
-class Window:
-    """A 2-d convolution on channels-last images, 3 x 3 with zero padding, and the gradient of its weights."""
-
-    def __init__(self, channels: int, filters: int, size: int) -> None:
-        self.channels, self.size = channels, size
-        batch = Dim.named("batch")
-        self.rows, self.depth = batch * (size * size), 9 * channels
-        self.x = Buffer("x", float32, (batch, size, size, channels))
-        self.w = Buffer("w", float32, (self.depth, filters))
-        self.y = Buffer("y", float32, (self.rows, filters))
-        shared = {
-            "batch": (), "n": filters, "right_unit": "n", "extents": ("batch",), "dtype": float32,
-            "target": HOST, "left_runs": (channels, self.read),
-        }
-        self.forward = contraction(
-            "conv", m=self.rows, k=self.depth,
-            left=lambda b, m, k: self.read(b, m, *self.parts(k)), left_unit="k",
-            right=lambda b, k, n: Load(self.w, (k, n)), buffers=(self.x, self.w, self.y),
-            epilogue=lambda b, m, n, v: (Store(self.y, (m, n), v),), **shared,
-        )
-        self.backward = contraction(
-            "conv_w", m=self.depth, k=self.rows,
-            left=lambda b, m, k: self.read(b, k, *self.parts(m)), left_unit="m",
-            right=lambda b, k, n: Load(self.y, (k, n)), buffers=(self.x, self.y, self.w),
-            epilogue=lambda b, m, n, v: (Store(self.w, (m, n), v),), **shared,
-        )
-
-    def parts(self, k: Expr) -> tuple[Expr, Expr]:
-        return k // self.channels, k % self.channels
-
-    def read(self, b, pixel: Expr, tap: Expr, channel: Expr) -> Expr:
-        size = self.size
-        row, column = pixel // size % size + tap // 3 - 1, pixel % size + tap % 3 - 1
-        inside = (row >= 0) & (index(size) > row) & (column >= 0) & (index(size) > column)
-        place = (pixel // (size * size), select(inside, row, 0), select(inside, column, 0), channel)
-        return select(inside, Load(self.x, place), 0.0)
-
-    def patches(self, x: np.ndarray) -> np.ndarray:
-        size = self.size
-        padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        taps = [padded[:, i:i + size, j:j + size] for i in range(3) for j in range(3)]
-        return np.concatenate(taps, axis=-1).reshape(-1, self.depth)
-
-
-def run_steps(steps, arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
-    for step in steps:
-        for scratch in step.scratch:
-            shape = tuple(evaluate(e, sizes) for e in scratch.shape)
-            arrays.setdefault(scratch.name, np.full(shape, 77, scratch.dtype))
-        Native(step.kernel)(*(arrays[b.name] for b in step.kernel.buffers), extents=sizes)
-
-
-IMAGES = [(3, 8, 5, 2), (16, 32, 7, 3), (40, 20, 6, 1), (130, 9, 4, 2)]
-
-
-@pytest.mark.parametrize("channels,filters,size,batch", IMAGES)
-def test_convolution_and_its_weight_gradient(channels, filters, size, batch):
-    window, generator = Window(channels, filters, size), np.random.default_rng(5)
-    x = generator.standard_normal((batch, size, size, channels)).astype(np.float32)
-    w = generator.standard_normal((9 * channels, filters)).astype(np.float32)
-    y = np.zeros((batch * size * size, filters), np.float32)
-    run_steps(window.forward, {"x": x, "w": w, "y": y}, {"batch": batch})
-    np.testing.assert_allclose(y, window.patches(x) @ w, rtol=1e-3, atol=1e-3)
-    gradient = np.zeros_like(w)
-    run_steps(window.backward, {"x": x, "y": y, "w": gradient}, {"batch": batch})
-    np.testing.assert_allclose(gradient, window.patches(x).T @ y.astype(np.float64), rtol=1e-3, atol=1e-2)
 
 
 def test_kernels_are_deterministic_and_only_the_outermost_loop_is_parallel():

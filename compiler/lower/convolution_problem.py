@@ -1,0 +1,124 @@
+"""What a convolution is, and how it is cut: register tile, and blocks of outputs that are one task's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from compiler.llvm.target import Target
+from compiler.loop.grammar import Expr
+from compiler.lower.contraction_blocks import round_up, size, tile_columns
+from compiler.lower.contraction_problem import Epilogue, Indices, Writing
+from compiler.lower.window import Window
+from compiler.lower.window_source import Source
+from symgraph.dimension import Extent
+from symgraph.types import DType
+
+BLOCK_BYTES = 64 * 1024  # of the input that one task copies
+NEAR_BYTES = 16 * 1024  # of it that stay in the first cache beside the weights
+LEAST_SUMS = 8  # registers whose sums hide the latency of a multiply-add
+SINGLE = 1 << 20  # multiplications that are worth a task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convolution(Writing):
+    """y[image, o..., co] = sum over taps and channels of x at (o, tap, channel) times right(tap, channel, co).
+
+    Each of `groups` groups has `channels` channels of the input and `n` of the output. `separate`: each
+    output channel reads one channel of the input, the `separate`-th part of its number; then groups is 1.
+    `right_flat(depth, co)` is `right` by the number of (tap, channel); None where it is not in memory like that.
+    """
+
+    images: Extent
+    windows: tuple[Window, ...]
+    groups: int
+    channels: Extent
+    n: Extent
+    separate: int
+    source: Source
+    right: Callable[[Indices, Expr, Expr], Expr]
+    right_flat: Callable[[Expr, Expr], Expr] | None
+    right_unit: Literal["k", "n", None]
+    epilogue: Epilogue
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Sizes. A tile is high x wide outputs along the last two axes, times `columns` channels.
+
+    A task makes `outputs` of them along each axis, from `channels` input channels at a time.
+    """
+
+    high: int
+    wide: int
+    columns: int
+    outputs: tuple[int, ...]
+    channels: int
+    task_columns: int
+
+    @property
+    def rows(self) -> int:
+        return self.high * self.wide
+
+
+def cut(problem: Convolution) -> Cut:
+    """Sizes from the registers, the caches and the work; nothing depends on the number of threads."""
+    lanes = problem.lanes
+    columns = tile_columns(problem.n, lanes)
+    wide_n = round_up(size(problem.n), columns)
+    task_columns = wide_n if problem.separate == 0 else min(wide_n, 2 * columns) * problem.separate
+    counts = [-(-size(w.outputs) // w.phases) for w in problem.windows]
+    high, wide = tile_shape(counts, columns // min(columns, lanes), problem.target)
+    tile = [1] * (len(counts) - 2) + [high, wide][-len(counts) :]
+    channels = task_columns // problem.separate if problem.separate else size(problem.channels)
+    taps = prod(w.taps for w in problem.windows)
+    item = problem.dtype.itemsize
+    if not isinstance(problem.channels, int):
+        channels = 64
+    while channels > 8 and bytes_of(problem.windows, tile, channels, item) > BLOCK_BYTES:
+        channels = round_up(channels // 2, 8)
+    each = taps * (1 if problem.separate else channels) * task_columns
+    outputs = grow(problem.windows, counts, tile, channels, item, SINGLE // max(1, each))
+    if channels != problem.channels and not problem.separate:
+        task_columns = min(task_columns, max(columns, BLOCK_BYTES // (prod(outputs) * item) // columns * columns))
+    return Cut(high, wide, columns, outputs, channels, task_columns)
+
+
+def bytes_of(windows: tuple[Window, ...], outputs: list[int], channels: int, item: int) -> int:
+    lengths = (w.reach(count) for w, count in zip(windows, outputs, strict=True))
+    return prod(lengths) * channels * item
+
+
+def grow(
+    windows: tuple[Window, ...], counts: list[int], tile: list[int], channels: int, item: int, enough: int
+) -> tuple[int, ...]:
+    """Outputs of a task along each axis: from one tile, the last axis first, until they are enough work."""
+    outputs = list(tile)
+    for axis in reversed(range(len(outputs))):
+        while outputs[axis] < counts[axis]:
+            more = list(outputs)
+            more[axis] += tile[axis]
+            whole_row = axis == len(outputs) - 1 and len(outputs) > 1
+            limit = BLOCK_BYTES if prod(outputs) < enough or whole_row else 0
+            if bytes_of(windows, more, channels, item) > limit:
+                break
+            outputs = more
+        parts = -(-counts[axis] // outputs[axis])
+        outputs[axis] = round_up(-(-counts[axis] // parts), tile[axis])
+    return tuple(outputs)
+
+
+def tile_shape(counts: list[int], vectors: int, target: Target) -> tuple[int, int]:
+    """Outputs of a tile along the last two axes: as much as registers hold, with the least left over."""
+    most = (target.vector_registers - 4) // vectors if target.vector_registers < 32 else 22 // vectors
+    above, across = (counts[-2] if len(counts) > 1 else 1), counts[-1]
+
+    def cost(shape: tuple[int, int]) -> tuple[float, int]:
+        high, wide = shape
+        tiles = -(-above // high) * -(-across // wide)
+        return tiles * (max(LEAST_SUMS, high * wide * vectors) + 2), high
+
+    shapes = [(high, wide) for high in range(1, most + 1) for wide in range(1, most // high + 1)]
+    return min((s for s in shapes if s[0] <= max(1, above) and s[1] <= max(1, across)), key=cost)

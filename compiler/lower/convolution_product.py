@@ -1,0 +1,78 @@
+"""The contractions of a convolution's three passes, from the nodes of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from compiler.llvm.target import Target
+from compiler.loop.grammar import Buffer, Expr, Index
+from compiler.lower.access import MERGED, ZERO, Access, Position
+from compiler.lower.contraction_problem import Epilogue, Indices, KernelStep, step_along
+from compiler.lower.convolution import convolution
+from compiler.lower.convolution_problem import Convolution
+from compiler.lower.window_source import PROBE, Source
+from compiler.views import follow, is_view
+from symgraph.dimension import divide
+from symgraph.graph import Node
+
+
+def convolution_steps(
+    root: Node, access: Access, epilogue: Epilogue, buffers: Sequence[Buffer], dims: tuple[str, ...], target: Target
+) -> tuple[KernelStep, ...]:
+    """Kernels of y[n, o, co] = sum of x[n, o * stride + k * dilation, c] * w[k, c, co]."""
+    x, w = root.inputs
+    images, *outputs, channels_out = root.type.shape
+    size = tuple(int(e) for e in w.type.shape[:-2] if isinstance(e, int))
+    groups, channels = root.attrs["groups"], w.type.shape[-2]
+    source = Source.of(
+        x, outputs, size, root.attrs["stride"], root.attrs["dilation"], access, phased=True
+    )
+    separate = 0
+    if groups > 1 and channels == 1 and isinstance(channels_out, int):
+        separate = channels_out // groups
+    n = channels_out if separate else divide(channels_out, groups)
+    assert n is not None, "the op's inference holds groups to divisors of the channels"
+
+    def right(taps: Indices, c: Expr, channel: Expr) -> Expr:
+        return access.read(w, [*taps, c, channel])
+
+    def right_flat(depth: Expr, channel: Expr) -> Expr:
+        position: Position = [*([MERGED] * len(size)), depth, channel]
+        return access.read(w, position)
+
+    return convolution(
+        Convolution(
+            name="kernel",
+            buffers=buffers,
+            extents=dims,
+            dtype=root.type.dtype,
+            target=target,
+            images=images,
+            windows=source.windows,
+            groups=1 if separate else groups,
+            channels=channels,
+            n=n,
+            separate=separate,
+            source=source,
+            right=right,
+            right_flat=right_flat if is_memory(w) else None,
+            right_unit=_unit(access, w),
+            epilogue=epilogue,
+        )
+    )
+
+
+def is_memory(operand: Node) -> bool:
+    """Whether the operand is memory as it is, not seen through a view that moves anything."""
+    reading = follow(operand)
+    return not is_view(reading.source) and reading.axes == tuple(range(operand.type.rank))
+
+
+def _unit(access: Access, w: Node) -> Literal["k", "n", None]:
+    """The index of w[*taps, c, co] along which it walks memory one by one."""
+    taps: list[Expr] = [ZERO] * (w.type.rank - 2)
+    other = Index("probe.other")
+    if step_along(access.read(w, [*taps, other, PROBE]), PROBE.name) == 1:
+        return "n"
+    return "k" if step_along(access.read(w, [*taps, PROBE, other]), PROBE.name) == 1 else None
