@@ -17,6 +17,7 @@ from symgraph.nn.activation import (
     Softplus,
     Tanh,
 )
+from symgraph.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from symgraph.nn.dropout import Dropout, dropout
 from symgraph.nn.embedding import Embedding
 from symgraph.nn.linear import Linear
@@ -32,6 +33,16 @@ from symgraph.nn.norm import (
     LayerNorm,
     RMSNorm,
 )
+from symgraph.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from symgraph.nn.sequential import ModuleList, Sequential
 from symgraph.ops.activation import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus
 from symgraph.ops.elementary import tanh
@@ -45,14 +56,37 @@ from symgraph.ops.normalize import (
     rms_norm,
     softmax,
 )
+from symgraph.ops.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    global_avg_pool,
+    global_max_pool,
+    max_pool1d,
+    max_pool2d,
+)
+from symgraph.ops.spatial import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
     "BatchNorm",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -65,6 +99,8 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "ModuleList",
     "Parameter",
@@ -76,12 +112,24 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "elu",
     "gelu",
+    "global_avg_pool",
+    "global_max_pool",
     "group_norm",
     "init",
     "instance_norm",
@@ -89,6 +137,8 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
     "mse",
     "relu",
     "rms_norm",

@@ -1,7 +1,7 @@
 """Convolutions: channels last, without padding, over one to three spatial axes; and their gradients.
 
-Padding is a pad before, a transposed convolution a convolution of what stands wide apart, NCHW a permutation
-around: `symgraph/ops/convolve.py` makes PyTorch's forms of these two ops.
+Padding is a pad before, a transposed convolution a convolution of elements set apart, NCHW a permutation
+around: `symgraph/ops/spatial.py` makes PyTorch's forms of these two ops.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ def _call_weight(
 ) -> Value:
     """w[k, c, co] = sum over n, o of x[n, o * stride + k * dilation, first(co) + c] * g[n, o, co].
 
-    The gradient of a convolution's weights; x is [N, *S, C], g [N, *O, Co], the result [*size, C / groups, Co].
+    The gradient of a convolution's weights: x is [N, *S, C], g [N, *O, Co], the result
+    [*size, C / groups, Co].
     """
     left, right = (lift_like(v, (x, g)) for v in promote("convolution_weight", (x, g)))
     ones = (1,) * len(size)
