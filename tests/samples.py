@@ -17,12 +17,16 @@ import numpy as np
 import symgraph as sg
 from compiler.passes.materialize_results import copy
 from symgraph import nn
+from symgraph.op import Op
+from symgraph.ops import window
 from symgraph.ops.activation import gelu_erf, gelu_tanh
+from symgraph.ops.convolution import convolution, convolution_weight
 from symgraph.ops.gather import within
 from symgraph.ops.layout import padded
 from symgraph.ops.random import random_bernoulli, random_normal, random_uniform
 from symgraph.ops.reduce import extent_of, iota
 from symgraph.types import DType, bool_, float32, float64, int32, int64
+from symgraph.value import apply
 
 FLOATS = (float32, float64)
 INTEGERS = (int32, int64)
@@ -176,6 +180,16 @@ def drawn(function: Callable[..., Any]) -> Line:
     ]  # fmt: skip
 
 
+def pooled(op: Op, **attrs: Any) -> Callable[..., Any]:
+    """An op of one window as a function."""
+    return lambda *operands: apply(op, operands, **attrs)
+
+
+def placed(function: Callable[..., Any], shape: Shape, places: Shape, taps: int) -> Line:
+    """function(floats of `shape`, numbers of taps)."""
+    return [Case(function, (Operand(shape, f), Operand(places, int32, Domain(0, taps)))) for f in FLOATS]
+
+
 def _gradient_through(x: Any) -> Any:
     return sg.stop_gradient(x) * x
 
@@ -275,6 +289,30 @@ SAMPLES: dict[str, Line] = {
         + indexed(lambda x, i: sg.scatter_add(x, i, (6,)), (17,), (17,), 6),
     "matmul": each(sg.matmul, MATRICES) + each(sg.matmul, VECTORS, dtypes=(float64,))
         + each(sg.matmul, MATRICES[:1], dtypes=INTEGERS),
+    "convolution": each(convolution, [(("n", 6, 5, 3), (3, 2, 3, 4)), ((2, 7, 17), (3, 17, 5))])
+        + each(convolution, [((2, 7, 6, 4), (2, 3, 2, 6))], stride=(2, 1), dilation=(1, 2), groups=2)
+        + each(convolution, [(("n", 9, 3), (2, 1, 3))], stride=(3,), dilation=(2,), groups=3)
+        + each(convolution, [((1, 3, 4, 3, 2), (2, 2, 2, 2, 3))], dtypes=(float64,)),
+    "convolution_weight": each(convolution_weight, [(("n", 6, 5, 3), ("n", 4, 4, 4))], size=(3, 2))
+        + each(convolution_weight, [((2, 7, 6, 4), (2, 3, 2, 6))],
+            size=(2, 3), stride=(2, 1), dilation=(1, 2), groups=2),
+    "window_max": each(pooled(window.MAX, size=(2, 3), stride=(2, 3)), [(("n", 5, 7, 3),)], APART)
+        + each(pooled(window.MAX, size=(3,), stride=(1,)), [((2, 6, 17),)], APART)
+        + each(lambda x: window.window_max(padded(x, ((0, 0, 0), (1, 2, 0), (0, 0, 0))), (3,), (1,)),
+            [((2, "n", 3),)]),
+    "window_argmax": each(pooled(window.ARGMAX, size=(2, 3), stride=(2, 3)), [(("n", 5, 7, 3),)])
+        + each(pooled(window.ARGMAX, size=(3,), stride=(1,)), [((2, 6, 17),)]),
+    "window_sum": each(pooled(window.SUM, size=(2, 3), stride=(2, 3)), [(("n", 5, 7, 3),)])
+        + each(pooled(window.SUM, size=(3, 2), stride=(1, 3)), [((2, 6, 7, 17),)]),
+    "window_spread": each(pooled(window.SPREAD, size=(2, 3), stride=(2, 3), extents=(5, 7)),
+            [(("n", 2, 2, 3),)])
+        + each(pooled(window.SPREAD, size=(3, 2), stride=(1, 3), extents=(6, 7)), [((2, 4, 2, 17),)]),
+    "window_take": placed(pooled(window.TAKE, size=(2, 3), stride=(2, 3)), ("n", 5, 7, 3), ("n", 2, 2, 3), 6)
+        + placed(pooled(window.TAKE, size=(3,), stride=(1,)), (2, 6, 17), (2, 4, 17), 3),
+    "window_put": placed(pooled(window.PUT, size=(2, 3), stride=(2, 3), extents=(5, 7)),
+            ("n", 2, 2, 3), ("n", 2, 2, 3), 6)
+        + placed(pooled(window.PUT, size=(3, 2), stride=(1, 3), extents=(6, 7)),
+            (2, 4, 2, 17), (2, 4, 2, 17), 6),
     "random_uniform": drawn(random_uniform),
     "softmax_along": along(nn.softmax) + each(nn.softmax, [((1,),), ((2, 3, 5),)], axis=-1),
     "log_softmax_along": along(nn.log_softmax) + each(nn.log_softmax, [((1,),), ((2, 3, 5),)], axis=-1),

@@ -21,6 +21,7 @@ from compiler.loop.grammar import (
     Statement,
     Store,
     constant,
+    index,
 )
 from compiler.lower.access import Access, Buffers, Merged, Position, flat_position, place
 from compiler.lower.nest import domain_position, group_axes, node_position
@@ -29,6 +30,7 @@ from compiler.lower.sweeps import Sweep, Sweeps
 from symgraph.errors import CompileError
 from symgraph.graph import Node
 from symgraph.op import Kind
+from symgraph.ops.window import Tap, Window, gather_taps, spread_taps
 from symgraph.types import FLOATS, DType, int64
 
 
@@ -85,10 +87,12 @@ class Fused:
         return value
 
     def formula(self, node: Node) -> Expr:
-        """The expression of an elementwise, random or gathering node at its position."""
+        """The expression of an elementwise, random, gathering or window node at its position."""
         position = self.position_of(node)
         if node.op.kind is Kind.GATHER:
             return self._gathered(node, position)
+        if node.op.kind is Kind.WINDOW:
+            return self._windowed(node, position)
         if node.op.kind is Kind.RANDOM:
             operands = [self.access.read(i, []) for i in node.inputs]
             return node.op.body(LOOP, *operands, flat_position(node.type.shape, position), **node.attrs)
@@ -103,6 +107,16 @@ class Fused:
         end = axis + indices.type.rank
         at = self.access.read(indices, position[axis:end])
         return self.access.read(table, [*position[:axis], index64(at), *position[end:]])
+
+    def _windowed(self, node: Node, position: list[Expr | Merged]) -> Expr:
+        """The formula over every tap, its operands read there."""
+        window: Window = node.op.body
+        split = len(node.inputs) - window.own
+        taps = []
+        for tap in _taps(node, [at for at in position[1:-1] if isinstance(at, Expr)]):
+            at = [position[0], *tap.place, position[-1]]
+            taps.append((tap, tuple(self.access.read(i, at) for i in node.inputs[:split])))
+        return window.formula(LOOP, taps, *(self.access.read(i, position) for i in node.inputs[split:]))
 
     def store(self, node: Node, value: Expr) -> Store:
         buffer, indices = place(self.buffers, node, self.position_of(node))
@@ -157,6 +171,14 @@ class Fused:
         if node in self.cluster.stored:
             kept.append(replace(self.store(node, value), streaming=streaming))
         return kept
+
+
+def _taps(node: Node, position: list[Expr]) -> Iterable[Tap]:
+    size, stride = node.attrs["size"], node.attrs["stride"]
+    if not node.op.body.spreads:
+        return gather_taps(position, size, stride)
+    counts = node.inputs[0].type.shape[1:-1]
+    return spread_taps(LOOP, position, size, stride, node.attrs["extents"], counts, index)
 
 
 def index64(value: Expr) -> Expr:

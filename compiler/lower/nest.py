@@ -51,7 +51,7 @@ def _can_merge(cluster: Cluster, axis: int) -> bool:
             return False
         if not _side_by_side(cluster.labels[node], axis):
             return False
-        if node.op.kind is Kind.GATHER:
+        if node.op.kind in (Kind.GATHER, Kind.WINDOW):
             return False
         labels = cluster.everywhere if node.op.kind is Kind.REDUCTION else cluster.labels[node]
         for reading in operands_of(node):

@@ -12,7 +12,8 @@ from symgraph.ops.layout import BROADCAST
 # One basic block of thousands of operations takes LLVM seconds; several of this size do not.
 LARGEST_CLUSTER = 64
 MOST_EPILOGUE_READS = 2
-FREE = (Kind.ELEMENTWISE, Kind.RANDOM, Kind.GATHER)
+READS_APART = (Kind.GATHER, Kind.WINDOW)  # operands are read elsewhere than where they are made
+FREE = (Kind.ELEMENTWISE, Kind.RANDOM, *READS_APART)
 
 
 def refusal(cluster: Cluster, node: Node, circle: bool) -> str:
@@ -196,9 +197,9 @@ def _reduction_labels(cluster: Cluster, node: Node) -> AxisMap | None:
 def _free_labels(cluster: Cluster, node: Node) -> AxisMap | None:
     """An elementwise node joins over the whole domain, or along the axes of a statistic it reads."""
     readings = operands_of(node)
-    if node.op.kind is Kind.GATHER:
+    if node.op.kind in READS_APART:
         if any(leaf in cluster.labels for i in node.inputs for leaf in leaves_behind(i)):
-            return None  # positions and table are read from memory
+            return None
         readings = []
     if node.type.shape == cluster.domain:
         labels: AxisMap | None = cluster.everywhere

@@ -10,7 +10,9 @@ from symgraph.ops.layout import BROADCAST
 from symgraph.symbol import CONSTANT, constant_node, made_for
 
 SMALL = 4096  # elements; a larger result would make the program bigger, not faster
-FOLDED = (Kind.ELEMENTWISE, Kind.REDUCTION, Kind.LAYOUT, Kind.CONTRACTION, Kind.GATHER)
+FOLDED = (
+    Kind.ELEMENTWISE, Kind.REDUCTION, Kind.LAYOUT, Kind.CONTRACTION, Kind.GATHER, Kind.WINDOW,
+)  # fmt: skip
 
 
 def fold_constants(graph: Graph, *, limit: int = SMALL) -> Graph:
