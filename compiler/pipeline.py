@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from compiler.passes.channels_last import channels_last
 from compiler.passes.check_indices import check_indices
 from compiler.passes.derive_gradients import derive_gradients
 from compiler.passes.drop_removed_bias import drop_removed_bias
@@ -56,6 +57,7 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
         ("merge_common", merge_common),
         ("fold_constants", fold_constants),
         ("simplify", simplify),
+        ("channels_last", channels_last),
         ("transpose_products", transpose_products),
         *fold_weights,
         ("shift_statistics", shift_statistics),

@@ -219,12 +219,17 @@ def scatter_add(x: np.ndarray, indices: np.ndarray, *, shape: tuple[int, ...], a
 
 @meaning("random_uniform")
 def random_uniform(
-    key: np.ndarray, counter: np.ndarray, *, shape: Sequence[int], dtype: np.dtype
+    key: np.ndarray,
+    counter: np.ndarray,
+    *,
+    shape: Sequence[int],
+    dtype: np.dtype,
+    order: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Widynski 2020, in Python's integers: the 32-bit generator for float32, the 64-bit one for float64."""
     start, odd = int(counter), int(key) & MASK
     numbers = [_squares((start << 32) + i, odd, wide=dtype == np.float64) for i in range(math.prod(shape))]
-    return np.array(numbers, np.float64).reshape(shape)
+    return np.array(numbers, np.float64).reshape(shape).transpose(order or range(len(shape)))
 
 
 def _squares(counter: int, key: int, wide: bool) -> float:

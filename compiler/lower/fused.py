@@ -95,7 +95,7 @@ class Fused:
             return self._windowed(node, position)
         if node.op.kind is Kind.RANDOM:
             operands = [self.access.read(i, []) for i in node.inputs]
-            return node.op.body(LOOP, *operands, flat_position(node.type.shape, position), **node.attrs)
+            return node.op.body(LOOP, *operands, _drawn_at(node, position), **node.attrs)
         if node.op.kind is not Kind.ELEMENTWISE:
             raise CompileError(f"{node.op.name} cannot be computed at an element")
         operands = [self.access.read(i, position) for i in node.inputs]
@@ -171,6 +171,14 @@ class Fused:
         if node in self.cluster.stored:
             kept.append(replace(self.store(node, value), streaming=streaming))
         return kept
+
+
+def _drawn_at(node: Node, position: list[Expr | Merged]) -> Expr:
+    """Where in the stream of random numbers an element is drawn."""
+    order = node.attrs.get("order", ())
+    if not order:
+        return flat_position(node.type.shape, position)
+    return flat_position(node.attrs["shape"], [position[order.index(a)] for a in range(len(order))])
 
 
 def _taps(node: Node, position: list[Expr]) -> Iterable[Tap]:

@@ -12,6 +12,7 @@ from compiler.loop.grammar import Const, Expr, For, Index, Mode, Statement, bina
 from compiler.lower.access import MERGED, ZERO, Merged
 from compiler.views import AxisMap, is_scalar_constant, is_view
 from symgraph.dimension import Extent, product
+from symgraph.graph import Node
 from symgraph.op import Kind
 from symgraph.types import int64
 
@@ -51,7 +52,7 @@ def _can_merge(cluster: Cluster, axis: int) -> bool:
             return False
         if not _side_by_side(cluster.labels[node], axis):
             return False
-        if node.op.kind in (Kind.GATHER, Kind.WINDOW):
+        if node.op.kind in (Kind.GATHER, Kind.WINDOW) or _drawn_elsewhere(node):
             return False
         labels = cluster.everywhere if node.op.kind is Kind.REDUCTION else cluster.labels[node]
         for reading in operands_of(node):
@@ -62,6 +63,11 @@ def _can_merge(cluster: Cluster, axis: int) -> bool:
             if not _side_by_side(_seen(reading.axes, labels), axis):
                 return False
     return True
+
+
+def _drawn_elsewhere(node: Node) -> bool:
+    """Random numbers in another order than they lie in memory: the position along each axis counts."""
+    return node.op.kind is Kind.RANDOM and bool(node.attrs.get("order"))
 
 
 def _seen(axes: AxisMap, labels: AxisMap) -> AxisMap:

@@ -16,6 +16,7 @@ from symgraph.ops.scalars import NUMPY
 from symgraph.types import DType, TensorType, float32, int64
 from symgraph.value import Value, apply
 
+Axes = tuple[int, ...]
 TWO_PI = 6.283185307179586
 
 
@@ -33,7 +34,7 @@ def _swap_halves(k: Any, x: Any) -> Any:
 
 
 def _uniform(
-    k: Any, key: Any, counter: Any, position: Any, *, dtype: DType, shape: Shape = ()
+    k: Any, key: Any, counter: Any, position: Any, *, dtype: DType, shape: Shape = (), order: Axes = ()
 ) -> Any:
     """Uniform in [0, 1): 24 random bits in float32, 53 in float64. The flat position says it all."""
     x, y, z = _squares(k, key, counter, position)
@@ -46,12 +47,18 @@ def _uniform(
     return k.cast(k.shift_right(full, 11), dtype) * 2.0**-53
 
 
-def _infer_uniform(key: TensorType, counter: TensorType, *, shape: Shape, dtype: DType) -> TensorType:
-    return TensorType(shape, dtype)
+def _infer_uniform(
+    key: TensorType, counter: TensorType, *, shape: Shape, dtype: DType, order: Axes = ()
+) -> TensorType:
+    """With `order`, axis j is axis order[j] of `shape`, in whose row-major order the numbers are drawn."""
+    return TensorType(tuple(shape[a] for a in order) if order else shape, dtype)
 
 
-def _evaluate_uniform(key: np.ndarray, counter: np.ndarray, *, shape: Any, dtype: DType) -> np.ndarray:
+def _evaluate_uniform(
+    key: np.ndarray, counter: np.ndarray, *, shape: Any, dtype: DType, order: Axes = ()
+) -> np.ndarray:
     position = np.arange(int(np.prod(shape)), dtype=int64).reshape(shape)
+    position = position.transpose(order) if order else position
     return np.asarray(_uniform(NUMPY, key, counter, position, dtype=dtype)).astype(dtype, copy=False)
 
 
