@@ -1,4 +1,4 @@
-"""Convolutions as kernels: register tiles of neighbouring outputs times channels over a copied block of input.
+"""Convolutions as kernels: tiles of neighbouring outputs times channels over a copied block of the input.
 
 A task copies the input that its outputs read, padding included, to memory of its own in the cache. So the
 border costs a copy and no test in the inner loop, and every element lies at a constant distance from the
@@ -26,7 +26,7 @@ from compiler.loop.grammar import (
 )
 from compiler.lower.contraction_panels import BLOCK, COLUMN, DEPTH, TASK, Panels, over_panels
 from compiler.lower.contraction_problem import KernelStep, ceiling, loop, smaller, unflatten
-from compiler.lower.contraction_registers import LANE, PLACE, ROW_IN_TILE, Registers
+from compiler.lower.contraction_registers import LANE, ROW_IN_TILE, Registers
 from compiler.lower.convolution_problem import Convolution, Cut, cut
 from compiler.lower.window_block import Block, local
 from symgraph.dimension import product
@@ -121,9 +121,9 @@ class Forward:
         """All results of the task: block after block of the input channels."""
         problem, step = self.problem, self.sizes.channels
         if problem.separate:
-            whole = problem.n // problem.separate
+            whole = problem.channels_in
             first = FIRST // problem.separate
-            fill = self.block.fill(IMAGE, self.origins, first, smaller(whole - first, step), whole)
+            fill = self.block.fill(IMAGE, self.origins, first, smaller(index(whole) - first, step), whole)
             return (*fill, *self._panels())
         first = GROUP * extent_expr(problem.channels)
         if not self.cuts_channels:
@@ -143,7 +143,8 @@ class Forward:
         body = self._tile(columns, masked)
         steps = [1] * (len(self.outs) - 2) + [self.sizes.high, self.sizes.wide][-len(self.outs) :]
         for axis in reversed(range(len(self.outs))):
-            body = (loop(self.outs[axis], self.stops[axis], *body, start=self.starts[axis], step=steps[axis]),)
+            start, stop = self.starts[axis], self.stops[axis]
+            body = (loop(self.outs[axis], stop, *body, start=start, step=steps[axis]),)
         return body
 
     # one tile

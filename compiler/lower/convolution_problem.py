@@ -14,7 +14,6 @@ from compiler.lower.contraction_problem import Epilogue, Indices, Writing
 from compiler.lower.window import Window
 from compiler.lower.window_source import Source
 from symgraph.dimension import Extent
-from symgraph.types import DType
 
 BLOCK_BYTES = 64 * 1024  # of the input that one task copies
 NEAR_BYTES = 16 * 1024  # of it that stay in the first cache beside the weights
@@ -24,11 +23,11 @@ SINGLE = 1 << 20  # multiplications that are worth a task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convolution(Writing):
-    """y[image, o..., co] = sum over taps and channels of x at (o, tap, channel) times right(tap, channel, co).
+    """y[image, o..., co] = sum over taps and channels of x at (o, tap, channel) * right(tap, channel, co).
 
     Each of `groups` groups has `channels` channels of the input and `n` of the output. `separate`: each
     output channel reads one channel of the input, the `separate`-th part of its number; then groups is 1.
-    `right_flat(depth, co)` is `right` by the number of (tap, channel); None where it is not in memory like that.
+    `right_flat(depth, co)` is `right` by the number of (tap, channel); None where memory is not like that.
     """
 
     images: Extent
@@ -42,6 +41,11 @@ class Convolution(Writing):
     right_flat: Callable[[Expr, Expr], Expr] | None
     right_unit: Literal["k", "n", None]
     epilogue: Epilogue
+
+    @property
+    def channels_in(self) -> Extent:
+        """Channels of the input, of all groups."""
+        return self.source.node.type.shape[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ def cut(problem: Convolution) -> Cut:
     each = taps * (1 if problem.separate else channels) * task_columns
     outputs = grow(problem.windows, counts, tile, channels, item, SINGLE // max(1, each))
     if channels != problem.channels and not problem.separate:
-        task_columns = min(task_columns, max(columns, BLOCK_BYTES // (prod(outputs) * item) // columns * columns))
+        fitting = BLOCK_BYTES // (prod(outputs) * item) // columns * columns
+        task_columns = min(task_columns, max(columns, fitting))
     return Cut(high, wide, columns, outputs, channels, task_columns)
 
 

@@ -11,12 +11,12 @@ from compiler.loop.grammar import Expr, Let, Local, Statement
 from compiler.lower.access import Access, Memory, Scratch
 from compiler.lower.contraction import KernelStep, contraction
 from compiler.lower.contraction_problem import Indices
-from compiler.lower.convolution_product import convolution_steps
+from compiler.lower.convolution_product import convolution_steps, weight_steps
 from compiler.lower.fused import Fused
 from compiler.lower.step import Step
 from compiler.views import follow
 from symgraph.graph import Node
-from symgraph.ops.convolution import CONVOLUTION
+from symgraph.ops.convolution import CONVOLUTION, CONVOLUTION_WEIGHT
 from symgraph.ops.linear import MATMUL
 
 LEFT_UNIT: dict[int | None, Literal["m", "k"] | None] = {-2: "m", -1: "k", None: None}
@@ -31,8 +31,8 @@ def product_steps(
     if cluster.root.op is MATMUL:
         made = _matrix_product(cluster.root, writer, dims, target)
     else:
-        windows = {CONVOLUTION: convolution_steps}[cluster.root.op]
-        made = windows(cluster.root, writer.outside, writer.epilogue, writer.buffers.buffers, dims, target)
+        steps = {CONVOLUTION: convolution_steps, CONVOLUTION_WEIGHT: weight_steps}[cluster.root.op]
+        made = steps(cluster.root, writer.outside, writer.epilogue, writer.buffers.buffers, dims, target)
     return _steps(cluster, writer, made)
 
 

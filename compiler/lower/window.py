@@ -13,10 +13,11 @@ from symgraph.dimension import Extent
 class Window:
     """`outputs` windows of `size` taps, `dilation` apart, one every `stride` elements.
 
-    The elements are `source` ones, with `before` zeros in front, any number behind, and `between` ones between
-    neighbours (then the stride is 1). Between zeros, only every (between + 1)-th tap meets an element, and which
-    these are is the same for every (between + 1)-th output. So outputs come in `phases`: output
-    phase + u * phases of taps first(phase) + v * skip reads element origin(phase) + u * stride + v * step.
+    The elements are `source` ones, with `before` zeros in front, any number behind, and `between` ones
+    between neighbours (then the stride is 1). Between zeros, only every (between + 1)-th tap meets an
+    element, and which these are is the same for every (between + 1)-th output. So outputs come in `phases`:
+    output phase + u * phases reads at tap first(phase) + v * skip the element
+    origin(phase) + u * stride + v * step.
     """
 
     source: Extent
@@ -57,7 +58,7 @@ class Window:
         return binary("div", index(self.outputs) + (self.phases - 1) - phase, self.phases)
 
     def first(self, phase: Expr) -> Expr:
-        """The first tap k: the least one for which before - phase - k * dilation is a multiple of the phases."""
+        """The least tap k for which before - phase - k * dilation is a multiple of the phases."""
         if self.phases == 1:
             return index(0)
         inverse = pow(self.step, -1, self.skip)

@@ -77,7 +77,8 @@ class Block:
     def _inside(self, axis: int, origin: Expr) -> tuple[Expr, Expr]:
         """The places of the block, from and to, that lie in the source."""
         low = binary("maximum", binary("sub", index(0), origin), 0) if self.source.padded else index(0)
-        return low, smaller(binary("sub", index(self.source.windows[axis].source), origin), self.lengths[axis])
+        left = binary("sub", index(self.source.windows[axis].source), origin)
+        return low, smaller(left, self.lengths[axis])
 
 
 def local(name: str) -> Local:

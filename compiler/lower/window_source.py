@@ -62,11 +62,12 @@ class Source:
         """Whether the last spatial axis and the channels lie in memory as one axis."""
         reading = follow(self.node)
         last = self.node.type.rank - 1
-        return reading.axes is not None and not is_view(reading.source) and reading.axes[-2:] == (last - 1, last)
+        side_by_side = reading.axes is not None and reading.axes[-2:] == (last - 1, last)
+        return side_by_side and not is_view(reading.source)
 
     @property
     def along_space(self) -> bool:
-        """Whether neighbours along the last spatial axis, not along the channels, are neighbours in memory."""
+        """Whether neighbours along the last spatial axis, not the channels, are neighbours in memory."""
         spatial = [Index(f"probe.{axis}") for axis in range(len(self.windows) - 1)]
         image, other = Index("probe.image"), Index("probe.other")
         if self.node.type.shape[-1] == 1:
@@ -77,7 +78,7 @@ class Source:
 
 
 def _without_padding(operand: Node, phased: bool) -> Node | None:
-    """What stands inside zeros along the spatial axes; None where it does not, or where they stay as they are."""
+    """What stands inside zeros along the spatial axes; None where there are none to leave out."""
     if operand.op is not PAD or operand.attrs["value"] != 0:
         return None
     widths = operand.attrs["widths"]
