@@ -9,9 +9,11 @@ from functools import partial
 
 from compiler.passes.channels_last import channels_last
 from compiler.passes.check_indices import check_indices
+from compiler.passes.crop_convolutions import crop_convolutions
 from compiler.passes.derive_gradients import derive_gradients
 from compiler.passes.drop_removed_bias import drop_removed_bias
 from compiler.passes.expand_composites import expand_composites
+from compiler.passes.flatten_products import flatten_products
 from compiler.passes.fold_constants import fold_constants
 from compiler.passes.fold_into_weights import fold_into_weights
 from compiler.passes.freeze_weights import freeze_weights
@@ -57,8 +59,10 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
         ("merge_common", merge_common),
         ("fold_constants", fold_constants),
         ("simplify", simplify),
+        ("crop_convolutions", crop_convolutions),
         ("channels_last", channels_last),
         ("transpose_products", transpose_products),
+        ("flatten_products", flatten_products),
         *fold_weights,
         ("shift_statistics", shift_statistics),
         ("merge_common_again", merge_common),

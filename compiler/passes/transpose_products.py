@@ -6,6 +6,7 @@ from symgraph.graph import Graph, Node, transform
 from symgraph.ops.layout import PERMUTE, matrix_transpose
 from symgraph.ops.linear import MATMUL, matmul
 from symgraph.symbol import Symbol, made_for
+from symgraph.value import Value
 
 
 def transpose_products(graph: Graph) -> Graph:
@@ -17,20 +18,26 @@ def transpose_products(graph: Graph) -> Graph:
     results = set(graph.results)
 
     def visit(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op is not PERMUTE or inputs[0].op is not MATMUL or not _swaps_last_two(node):
+        if not _swaps_last_two(node) or inputs[0].op is not MATMUL:
             return None
         if len(users[node.inputs[0]]) > 1 or node.inputs[0] in results:
             return None
-        x, y = (Symbol(i) for i in inputs[0].inputs)
+        x, y = inputs[0].inputs
         with made_for(node, "transpose_products"):
-            made = matmul(matrix_transpose(y), matrix_transpose(x))
+            made = matmul(_transposed(y), _transposed(x))
         assert isinstance(made, Symbol)
         return made.node
 
     return transform(graph, visit, "transpose_products")
 
 
+def _transposed(node: Node) -> Value:
+    return Symbol(node.inputs[0]) if _swaps_last_two(node) else matrix_transpose(Symbol(node))
+
+
 def _swaps_last_two(node: Node) -> bool:
+    if node.op is not PERMUTE:
+        return False
     axes = node.attrs["axes"]
     rank = len(axes)
     return rank >= 2 and axes == (*range(rank - 2), rank - 1, rank - 2)

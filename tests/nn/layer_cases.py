@@ -49,6 +49,42 @@ CASES = {
         ),
         (6, 5),
     ),
+    "conv1d": (lambda nn: nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), (2, 4, 11)),
+    "conv2d": (lambda nn: nn.Conv2d(3, 4, 3, padding=1), (2, 3, 6, 5)),
+    "conv2d_strided": (lambda nn: nn.Conv2d(3, 5, (3, 2), stride=(2, 3), bias=False), (2, 3, 8, 9)),
+    "conv2d_depthwise": (lambda nn: nn.Conv2d(4, 8, 3, padding="same", dilation=2, groups=4), (2, 4, 7, 6)),
+    "conv2d_pointwise": (lambda nn: nn.Conv2d(5, 3, 1), (2, 5, 4, 3)),
+    "conv_transpose1d": (lambda nn: nn.ConvTranspose1d(3, 4, 4, 3, padding=1), (2, 3, 5)),
+    "conv_transpose2d": (
+        lambda nn: nn.ConvTranspose2d(4, 6, 3, 2, padding=1, output_padding=1, groups=2), (2, 4, 4, 5)
+    ),
+    "conv_transpose2d_dilated": (
+        lambda nn: nn.ConvTranspose2d(2, 3, (2, 3), (1, 2), padding=3, dilation=2, bias=False), (2, 2, 7, 6)
+    ),
+    "max_pool1d": (lambda nn: nn.MaxPool1d(3, 2, padding=1), (2, 3, 9)),
+    "max_pool2d": (lambda nn: nn.MaxPool2d(2), (2, 3, 7, 6)),
+    "max_pool2d_overlapping": (
+        lambda nn: nn.MaxPool2d((3, 2), (2, 1), padding=1, ceil_mode=True), (2, 3, 8, 7)
+    ),
+    "max_pool2d_wide": (lambda nn: nn.MaxPool2d(5, 3, padding=2), (2, 2, 11, 9)),
+    "avg_pool1d": (lambda nn: nn.AvgPool1d(3, 2, padding=1, ceil_mode=True), (2, 3, 8)),
+    "avg_pool2d": (lambda nn: nn.AvgPool2d((2, 3)), (2, 3, 7, 6)),
+    "avg_pool2d_counted": (
+        lambda nn: nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False), (2, 3, 8, 6)
+    ),
+    "adaptive_avg_pool1d": (lambda nn: nn.AdaptiveAvgPool1d(3), (2, 3, 8)),
+    "adaptive_avg_pool2d": (lambda nn: nn.AdaptiveAvgPool2d((3, 4)), (2, 3, 7, 8)),
+    "adaptive_avg_pool2d_global": (lambda nn: nn.AdaptiveAvgPool2d(1), (2, 3, 4, 5)),
+    "adaptive_avg_pool2d_equal": (lambda nn: nn.AdaptiveAvgPool2d((None, 2)), (2, 3, 3, 6)),
+    "adaptive_max_pool2d": (lambda nn: nn.AdaptiveMaxPool2d(2), (2, 3, 4, 6)),
+    "cnn": (
+        lambda nn: nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Flatten(), nn.Linear(6, 3),
+        ),
+        (5, 1, 8, 8),
+    ),
 }
 
 

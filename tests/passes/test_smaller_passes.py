@@ -61,10 +61,8 @@ def test_a_transposed_product_is_the_product_of_the_transposed():
         %0 = input "x" : f32[n, 4]
         %1 = slice(%0, bounds=((0, n, 1), (0, 3, 1))) : f32[n, 3]
         %2 = permute_dims(%1, axes=(1, 0)) : f32[3, n]
-        %3 = permute_dims(%0, axes=(1, 0)) : f32[4, n]
-        %4 = permute_dims(%3, axes=(1, 0)) : f32[n, 4]
-        %5 = matmul(%2, %4) : f32[3, 4]
-        outputs: %5
+        %3 = matmul(%2, %0) : f32[3, 4]
+        outputs: %3
         """, transpose_products)  # fmt: skip
     agrees(graph, transpose_products(graph), batch(5))
 
