@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from compiler.passes.materialize_results import copy
+from compiler.passes.transpose_products import swaps_last_two
 from symgraph.dimension import Extent
 from symgraph.graph import Graph, Node, transform
-from symgraph.ops.layout import PERMUTE, RESHAPE, permute_dims, reshape
+from symgraph.ops.layout import PERMUTE, RESHAPE, matrix_transpose, permute_dims, reshape
 from symgraph.ops.linear import MATMUL, matmul
 from symgraph.symbol import Symbol, made_for
 from symgraph.value import Value
 
 MAKER = "flatten_products"
-# Rows or columns of a weight that is read out of order, element by element, without a loss.
-NARROWEST = 64
+# Rows or columns up to which a weight is put into another order rather than a batch of data.
+WIDEST = 256
 Axes = tuple[int, ...]
 
 
@@ -20,6 +22,8 @@ def flatten_products(graph: Graph) -> Graph:
 
     flat(x) @ w = reshape(x) @ P(w);  a @ flat(x) = P'(a @ reshape(x));
     permute(reshape(a @ w)) = reshape(a @ P(w)), where the product has no other reader.
+
+    P(w) is a copy: a product would meet each element of it out of order. Of large weights flat(x) is one.
     """
     users = graph.users()
     results = set(graph.results)
@@ -44,13 +48,17 @@ def _behind(node: Node) -> list[Node]:
 
 def _product(left: Node, right: Node) -> Value | None:
     flat = _flat(left)
-    if flat is not None and _is_narrow(right.type.shape[1]):
+    if flat is not None and not _is_narrow(right.type.shape[1]):
+        return matmul(reshape(copy(Symbol(flat)), left.type.shape), Symbol(right))
+    if flat is not None:
         axes = flat.attrs["axes"]
         back = tuple(axes.index(i) for i in range(len(axes)))
         rows = _regrouped(Symbol(right), 0, flat.type.shape[1:], _rest(back))
         return matmul(reshape(Symbol(flat.inputs[0]), left.type.shape), rows)
     flat = _flat(right)
-    if flat is not None and _is_narrow(left.type.shape[0]):
+    if flat is not None and not _is_narrow(left.type.shape[0]):
+        return matmul(Symbol(left), reshape(copy(Symbol(flat)), right.type.shape))
+    if flat is not None:
         made = matmul(Symbol(left), reshape(Symbol(flat.inputs[0]), right.type.shape))
         return _regrouped(made, 1, flat.inputs[0].type.shape[1:], _rest(flat.attrs["axes"]))
     return None
@@ -82,12 +90,17 @@ def _rest(axes: Axes) -> Axes:
 
 
 def _is_narrow(extent: Extent) -> bool:
-    return isinstance(extent, int) and extent <= NARROWEST
+    return isinstance(extent, int) and extent <= WIDEST
 
 
 def _regrouped(w: Value, axis: int, parts: tuple[Extent, ...], order: Axes) -> Value:
-    """The matrix with one axis, made of `parts`, in another order of them."""
+    """A copy of the matrix with one axis, made of `parts`, in another order of them.
+
+    Of a transposed matrix the transpose is copied: forward and backward share it.
+    """
+    if isinstance(w, Symbol) and swaps_last_two(w.node):
+        return matrix_transpose(_regrouped(Symbol(w.node.inputs[0]), 1 - axis, parts, order))
     lead, tail = w.shape[:axis], w.shape[axis + 1 :]
     shift = len(lead)
     moved = (*range(shift), *(a + shift for a in order), *range(shift + len(parts), w.ndim - 1 + len(parts)))
-    return reshape(permute_dims(reshape(w, (*lead, *parts, *tail)), moved), w.shape)
+    return reshape(copy(permute_dims(reshape(w, (*lead, *parts, *tail)), moved)), w.shape)

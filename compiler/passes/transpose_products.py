@@ -18,7 +18,7 @@ def transpose_products(graph: Graph) -> Graph:
     results = set(graph.results)
 
     def visit(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if not _swaps_last_two(node) or inputs[0].op is not MATMUL:
+        if not swaps_last_two(node) or inputs[0].op is not MATMUL:
             return None
         if len(users[node.inputs[0]]) > 1 or node.inputs[0] in results:
             return None
@@ -32,10 +32,10 @@ def transpose_products(graph: Graph) -> Graph:
 
 
 def _transposed(node: Node) -> Value:
-    return Symbol(node.inputs[0]) if _swaps_last_two(node) else matrix_transpose(Symbol(node))
+    return Symbol(node.inputs[0]) if swaps_last_two(node) else matrix_transpose(Symbol(node))
 
 
-def _swaps_last_two(node: Node) -> bool:
+def swaps_last_two(node: Node) -> bool:
     if node.op is not PERMUTE:
         return False
     axes = node.attrs["axes"]
