@@ -23,6 +23,7 @@ from symgraph.ops.layout import (
 from symgraph.ops.random import UNIFORM
 from symgraph.symbol import Symbol, made_for
 from symgraph.types import TensorType
+from symgraph.value import Value
 
 MAKER = "channels_last"
 PER_AXIS = {PAD: "widths", SLICE: "bounds"}  # attributes with an entry for each axis
@@ -111,12 +112,10 @@ def _moved(node: Node, order: Order) -> dict:
     return attrs
 
 
-def _permuted_small(x: Symbol, order: Order) -> Symbol:
+def _permuted_small(x: Value, order: Order) -> Value:
     """A reshape says it where axes of size 1 alone change places."""
     large = [a for a in order if x.shape[a] != 1]
-    moved = reshape(x, tuple(x.shape[a] for a in order)) if large == sorted(large) else permute_dims(x, order)
-    assert isinstance(moved, Symbol)
-    return moved
+    return reshape(x, tuple(x.shape[a] for a in order)) if large == sorted(large) else permute_dims(x, order)
 
 
 def _node(value: object) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from symgraph.dimension import Extent, at_least
 from symgraph.graph import Graph, Node, transform
+from symgraph.op import Attrs
 from symgraph.ops.convolution import CONVOLUTION, convolution
 from symgraph.ops.layout import PAD, SLICE, padded, static_slice
 from symgraph.symbol import Symbol, made_for
@@ -42,7 +43,7 @@ def _cuts_space(node: Node) -> bool:
     return whole and all(step == 1 and at_least(stop - start, 1) for start, stop, step in bounds[1:-1])
 
 
-def _read_by(windows: list[Bound], shape: tuple[Extent, ...], attrs: dict) -> list[Bound]:
+def _read_by(windows: list[Bound], shape: tuple[Extent, ...], attrs: Attrs) -> list[Bound]:
     """The elements that these windows of each spatial axis reach over."""
     found: list[Bound] = []
     for (start, stop, _), size, stride, dilation in zip(

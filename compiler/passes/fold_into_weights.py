@@ -1,4 +1,4 @@
-"""Pass: what scales and shifts a matrix product goes into its matrix and its bias (folded batch norm).
+"""Pass: what scales and shifts a contraction's channels goes into its weights and bias (folded batch norm).
 
 For frozen weights only. Elsewhere weights may change between two calls, and a scale in the epilogue of
 the product costs nothing.
@@ -15,13 +15,12 @@ from symgraph.graph import Graph, Node, copy_with, topological
 from symgraph.op import Kind
 from symgraph.ops import arithmetic
 from symgraph.ops.layout import broadcast_to, reshape
-from symgraph.ops.linear import MATMUL, matmul
 from symgraph.symbol import CONSTANT, STATE, Symbol, made_for
 
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """product * scale + shift, with a scale and a shift for each column (None: 1 and 0)."""
+    """product * scale + shift, with a number of each for every place along the last axis (None: 1 and 0)."""
 
     product: Node
     scale: Any = None
@@ -29,7 +28,8 @@ class Affine:
 
 
 def fold_into_weights(graph: Graph) -> Graph:
-    """((x @ w) - m) * s + t -> x @ (w * s) + (t - m * s), where w, m, s and t are weights.
+    """((x @ w) - m) * s + t -> x @ (w * s) + (t - m * s), where w, m, s and t are weights; and likewise for
+    every contraction: the last axis of its right operand is the last of its result.
 
     Only if nothing else reads what stands between the product and the result.
     """
@@ -66,7 +66,7 @@ def _form_of(
     node: Node, forms: dict[Node, Affine], weights: set[Node], new: dict[Node, Node]
 ) -> Affine | None:
     """The affine form of a node, in terms of new nodes."""
-    if node.op is MATMUL and node.inputs[1] in weights and node.type.rank == 2:
+    if node.op.kind is Kind.CONTRACTION and node.inputs[1] in weights:
         return Affine(new[node])
     rule = RULES.get(node.op.name)
     if rule is None:
@@ -83,12 +83,13 @@ def _form_of(
 
 
 def _column(node: Node, new: dict[Node, Node]) -> Symbol | None:
-    """The vector of one number a column that a weight is, repeated over rows."""
-    columns = node.type.shape[1]
+    """The vector along the last axis that a weight is, repeated over the others."""
+    columns = node.type.shape[-1]
     if number_of(node) is not None:
         number = number_of(node)
         return _symbol(broadcast_to(Symbol.lift(node.type.dtype.type(number)), (columns,)))
-    vector = spread_over(node, (0,), 2)
+    rank = node.type.rank
+    vector = spread_over(node, tuple(range(rank - 1)), rank)
     if vector is None or node.op.name != "broadcast_to":
         return None
     return _symbol(broadcast_to(reshape(Symbol(new[vector]), (-1,)), (columns,)))
@@ -124,7 +125,8 @@ RULES: dict[str, Callable[[Affine, Any, int], Affine | None]] = {
 def _folded(node: Node, form: Affine) -> Node:
     x, w = (Symbol(i) for i in form.product.inputs)
     with made_for(node, "fold_into_weights"):
-        made: Any = matmul(x, w * broadcast_to(form.scale, w.shape))
+        weights: Any = w * broadcast_to(form.scale, w.shape)
+        made: Any = Symbol.apply(form.product.op, (x, weights), dict(form.product.attrs))
         if form.shift is not None:
             made = made + broadcast_to(form.shift, made.shape)
     return _symbol(made).node
