@@ -15,6 +15,7 @@ class Form(Enum):
     LOOP = "loop"  # elementwise work and reductions over one domain
     CONTRACTION = "contraction"  # a matrix product and elementwise work on its result
     SCATTER = "scatter"  # a scatter_add and elementwise work on its operand
+    SCAN = "scan"  # all results of one loop, whose body has clusters of its own
 
 
 @dataclass(slots=True)

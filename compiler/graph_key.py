@@ -98,6 +98,7 @@ class _Walk:
     states: dict[Any, int] = field(default_factory=dict)
     constants: list[Node] = field(default_factory=list)
     _own: set[Op] = field(default_factory=set)
+    _graphs: dict[Graph, int] = field(default_factory=dict)
     _types: dict[TensorType, str] = field(default_factory=dict)
 
     def rows(self, graph: Graph) -> Iterator[str]:
@@ -149,9 +150,19 @@ class _Walk:
             return f"{type(value).__name__}:{value.dtype.str}{value.shape}{content}"
         if isinstance(value, TensorType):
             return f"type:{value}"
+        if isinstance(value, Graph):
+            return self._graph(value)
         if hasattr(value, "data") and isinstance(getattr(value, "type", None), TensorType):
             return self._state(value)
         return self._refuse(value)
+
+    def _graph(self, body: Graph) -> str:
+        """The body of a loop, written where it is first met."""
+        if body in self._graphs:
+            return f"graph:{self._graphs[body]}"
+        rows = tuple(self.rows(body))
+        self._graphs[body] = len(self._graphs)
+        return f"graph:{rows!r}"
 
     def _refuse(self, value: object) -> str:
         raise _NoKeyError(repr(value))

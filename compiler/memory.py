@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.lower.access import Memory
-from compiler.lower.step import Step
+from compiler import program
+from compiler.lower.access import Memory, Row
+from compiler.lower.step import Span, Step, with_bases
 from compiler.program import Place, Slot
 from symgraph.dimension import Extent, at_least, is_positive, product, typical
 from symgraph.graph import Graph, Node
@@ -18,60 +20,104 @@ WASTE = 4  # how many times as large as a value a slot may be that it shares
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """A place for every memory the steps touch. `weights` are states and constant arrays, in order."""
+    """A place for every memory the steps touch. `weights` are states and constant arrays, in order.
+
+    The loops of rows are numbered as the spans are.
+    """
 
     places: dict[Memory, Place]
     weights: tuple[Node, ...]
     slots: tuple[Slot, ...]
+    rows: tuple[program.Row, ...] = ()
 
 
-def plan_memory(graph: Graph, groups: Sequence[Sequence[Step]]) -> MemoryPlan:
-    """Values that never live at the same time share a slot of the arena. Steps of one group run at once."""
+def plan_memory(
+    graph: Graph, groups: Sequence[Sequence[Step]], spans: Sequence[Span] = ()
+) -> MemoryPlan:
+    """Values that never live at the same time share a slot of the arena. Steps of one group run at once; spans
+    are those of groups.
+    """
+    touched = [[m for step in group for memory in step.memories for m in with_bases(memory)] for group in groups]
     places: dict[Memory, Place] = {}
     places.update({node: Place("input", i) for i, node in enumerate(graph.inputs)})
     places.update({node: Place("output", i) for i, node in enumerate(graph.outputs)})
-    weights = _weights(graph, [step for group in groups for step in group])
+    weights = _weights(graph, touched)
     places.update({node: Place("weight", i) for i, node in enumerate(weights)})
-    slots = _share_arena([[m for step in group for m in step.memories] for group in groups], places)
-    return MemoryPlan(places, weights, slots)
+    slots = _share_arena(_lives(touched, spans, places), places)
+    rows = _rows(touched, spans, places)
+    return MemoryPlan(places, weights, slots, rows)
 
 
-def _weights(graph: Graph, steps: Sequence[Step]) -> tuple[Node, ...]:
+def _rows(
+    touched: Sequence[Sequence[Memory]], spans: Sequence[Span], places: dict[Memory, Place]
+) -> tuple[program.Row, ...]:
+    """Rows as the program has them, and a place for each."""
+    numbers = {span.repeat.number: i for i, span in enumerate(spans)}
+    rows: list[program.Row] = []
+    for memory in dict.fromkeys(m for memories in touched for m in memories):
+        if isinstance(memory, Row):
+            places[memory] = Place("row", len(rows))
+            bases = tuple(places[base] for base in memory.bases)
+            repeat = None if memory.loop is None else numbers[memory.loop]
+            rows.append(program.Row(bases, memory.offset, memory.stride, repeat))
+    return tuple(rows)
+
+
+def _lives(
+    touched: Sequence[Sequence[Memory]], spans: Sequence[Span], places: dict[Memory, Place]
+) -> dict[Memory, tuple[int, int]]:
+    """The first and last group that needs each memory of the arena, in order of the first.
+
+    What lies in moving rows of a loop, or is touched outside of it too, is needed in all its steps.
+    """
+    lives: dict[Memory, tuple[int, int]] = {}
+    for number, memories in enumerate(touched):
+        for memory in memories:
+            if memory not in places and not isinstance(memory, Row):
+                lives[memory] = (lives.get(memory, (number, 0))[0], number)
+    for span in spans:
+        inside = [m for memories in touched[span.first : span.last] for m in memories]
+        moving = (m for m in inside if isinstance(m, Row) and m.loop == span.repeat.number)
+        held = {base for row in moving for base in with_bases(row)}
+        for memory in dict.fromkeys(m for m in inside if m in lives):
+            first, last = lives[memory]
+            if memory in held or first < span.first or last >= span.last:
+                lives[memory] = (min(first, span.first), max(last, span.last - 1))
+    return dict(sorted(lives.items(), key=lambda item: item[1][0]))
+
+
+def _weights(graph: Graph, touched: Sequence[Sequence[Memory]]) -> tuple[Node, ...]:
     inputs = set(graph.inputs)
     sources = (
         memory
-        for step in steps
-        for memory in step.memories
+        for memories in touched
+        for memory in memories
         if isinstance(memory, Node) and memory.op.kind is Kind.SOURCE and memory not in inputs
     )
     return tuple(dict.fromkeys(sources))
 
 
 def bytes_of(memory: Memory) -> Extent:
+    """Of a row of the memory it lies in: none of its own."""
+    if isinstance(memory, Row):
+        return 0
     if isinstance(memory, Node):
         return memory.type.bytes
     return product(memory.shape) * memory.dtype.itemsize
 
 
-def _share_arena(touched: Sequence[Sequence[Memory]], places: dict[Memory, Place]) -> tuple[Slot, ...]:
+def _share_arena(
+    lives: Mapping[Memory, tuple[int, int]], places: dict[Memory, Place]
+) -> tuple[Slot, ...]:
     """First come, first served, into the free slot that fits best. What cannot be compared does not share."""
-    last: dict[Memory, int] = {}
-    for number, memories in enumerate(touched):
-        for memory in memories:
-            if memory not in places:
-                last[memory] = number
     arena = _Arena()
-    taken: dict[Memory, int] = {}
-    ending: dict[int, list[Memory]] = {}
-    for memory, number in last.items():
-        ending.setdefault(number, []).append(memory)
-    for number, memories in enumerate(touched):
-        for memory in dict.fromkeys(memories):
-            if memory in last and memory not in taken:
-                taken[memory] = arena.take(bytes_of(memory))
-                places[memory] = Place("arena", taken[memory])
-        for memory in ending.get(number, ()):
-            arena.give_back(taken[memory])
+    ending: list[tuple[int, int, int]] = []  # the last group that needs a slot, in what order it was taken
+    for order, (memory, (first, last)) in enumerate(lives.items()):
+        while ending and ending[0][0] < first:
+            arena.give_back(heapq.heappop(ending)[2])
+        number = arena.take(bytes_of(memory))
+        places[memory] = Place("arena", number)
+        heapq.heappush(ending, (last, order, number))
     return tuple(_slot(sizes) for sizes in arena.slots)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from compiler.passes.accumulate_sums import accumulate_sums
 from compiler.passes.channels_last import channels_last
 from compiler.passes.check_indices import check_indices
 from compiler.passes.crop_convolutions import crop_convolutions
@@ -17,17 +18,22 @@ from compiler.passes.flatten_products import flatten_products
 from compiler.passes.fold_constants import fold_constants
 from compiler.passes.fold_into_weights import fold_into_weights
 from compiler.passes.freeze_weights import freeze_weights
+from compiler.passes.keep_histories import keep_histories
 from compiler.passes.materialize_results import materialize_results
 from compiler.passes.merge_common import merge_common
+from compiler.passes.merge_products import merge_products
+from compiler.passes.move_out_of_loops import move_out_of_loops
 from compiler.passes.recognize_normalizations import recognize_normalizations
 from compiler.passes.resolve_phase import resolve_phase
 from compiler.passes.shift_statistics import shift_statistics
 from compiler.passes.simplify import simplify
 from compiler.passes.split_wide_concats import split_wide_concats
+from compiler.passes.tidy_loops import tidy_loops
 from compiler.passes.transpose_products import transpose_products
 from compiler.verify import verify
 from symgraph.errors import CompileError, SymgraphError
 from symgraph.graph import Graph, Node
+from symgraph.loops import in_bodies
 
 Pass = Callable[[Graph], Graph]
 
@@ -42,7 +48,11 @@ class Stage:
 
 
 def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
-    """The pipeline, in order. A frozen function's weights are constants, folded whatever their size."""
+    """The pipeline, in order. A frozen function's weights are constants, folded whatever their size.
+
+    Every pass works on the bodies of loops, too, innermost first; `resolve_phase` and `check_indices`, to which
+    a loop is more than a body, see to that themselves.
+    """
     freeze = (("freeze_weights", freeze_weights),) if frozen else ()
     fold_weights = (
         (("fold_into_weights", fold_into_weights), ("fold_weights", partial(fold_constants, limit=ANY_SIZE)))
@@ -52,24 +62,39 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
     return (
         ("resolve_phase", partial(resolve_phase, training=training)),
         *freeze,
-        ("recognize_normalizations", recognize_normalizations),
-        ("drop_removed_bias", drop_removed_bias),
-        ("derive_gradients", derive_gradients),
-        ("expand_composites", expand_composites),
-        ("merge_common", merge_common),
-        ("fold_constants", fold_constants),
-        ("simplify", simplify),
-        ("crop_convolutions", crop_convolutions),
-        ("channels_last", channels_last),
-        ("transpose_products", transpose_products),
-        ("flatten_products", flatten_products),
-        *fold_weights,
-        ("shift_statistics", shift_statistics),
-        ("merge_common_again", merge_common),
+        *_everywhere(
+            ("recognize_normalizations", recognize_normalizations),
+            ("drop_removed_bias", drop_removed_bias),
+            ("derive_gradients", derive_gradients),
+            ("expand_composites", expand_composites),
+            ("merge_common", merge_common),
+            ("tidy_loops", tidy_loops),
+            ("fold_constants", fold_constants),
+            ("simplify", simplify),
+            ("crop_convolutions", crop_convolutions),
+            ("channels_last", channels_last),
+            ("move_out_of_loops", move_out_of_loops),
+            ("merge_products", merge_products),
+            ("accumulate_sums", accumulate_sums),
+            ("tidy_loops_again", tidy_loops),
+            ("transpose_products", transpose_products),
+            ("flatten_products", flatten_products),
+            *fold_weights,
+            ("shift_statistics", shift_statistics),
+            ("merge_common_again", merge_common),
+        ),
         ("check_indices", check_indices),
-        ("split_wide_concats", split_wide_concats),
-        ("materialize_results", materialize_results),
+        *_everywhere(
+            ("keep_histories", keep_histories),
+            ("split_wide_concats", split_wide_concats),
+            ("materialize_results", materialize_results),
+        ),
     )
+
+
+def _everywhere(*named: tuple[str, Pass]) -> tuple[tuple[str, Pass], ...]:
+    """Passes that rewrite the bodies of loops before the graph around them."""
+    return tuple((name, partial(in_bodies, step, maker=name)) for name, step in named)
 
 
 ANY_SIZE = 2**40

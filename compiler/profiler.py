@@ -91,15 +91,16 @@ def _timed(line: KernelLine, seconds: float, sizes: Mapping[str, int]) -> Timed:
 def _seconds(
     run: NativeFunction, ticks: np.ndarray, arrays: Sequence[np.ndarray], calls: int
 ) -> np.ndarray:
-    """Of each launch: the median of `calls` calls, each of which writes the clock into `ticks`."""
+    """Of each launch: the median of `calls` calls, each of which adds what it took to `ticks`."""
     run(*arrays)
     rows = []
     for _ in range(calls):
+        ticks[:] = 0
         start = time.perf_counter()
         run(*arrays)
         elapsed = time.perf_counter() - start
         # What a call does besides is short, so all its ticks took about all its time.
-        rows.append(np.diff(ticks) * (elapsed / max(int(ticks[-1] - ticks[0]), 1)))
+        rows.append(ticks[:-1] * (elapsed / max(int(ticks[:-1].sum()), 1)))
     return np.median(rows, axis=0)
 
 

@@ -22,10 +22,25 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a buffer lives: the index counts inputs, outputs, weights or slots of the arena."""
+    """Where a buffer lives: the index counts inputs, outputs, weights, slots of the arena, or rows."""
 
-    kind: Literal["input", "output", "weight", "arena"]
+    kind: Literal["input", "output", "weight", "arena", "row"]
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A place that may move: with n = offset + stride * t, it is n bytes behind the only base; or it is the base
+    of number n mod 2, where two are used in turn.
+
+    t counts the steps of repeat number `repeat`, down from the last where that is reversed. The place is found
+    anew in each step; None: once a run, where the stride is 0. Bases that are rows have smaller numbers.
+    """
+
+    bases: tuple[Place, ...]
+    offset: Extent
+    stride: Extent
+    repeat: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,16 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Launches [first, last) run `length` times. Repeats lie inside each other or apart, inner ones first."""
+
+    first: int
+    last: int
+    length: Extent
+    reverse: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """After launch number `launch` the int32 at `place` must be 0, else the run ends with an index error.
 
@@ -97,6 +122,8 @@ class Program:
     slots: tuple[Slot, ...]
     launches: tuple[Launch | Group, ...]
     checks: tuple[Check, ...] = ()
+    rows: tuple[Row, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -107,3 +134,9 @@ class Program:
     def runs(self) -> tuple[Launch, ...]:
         """All runs of kernels, those of groups one after another."""
         return tuple(run for launch in self.launches for run in launch.runs)
+
+    def memories_of(self, place: Place) -> tuple[Place, ...]:
+        """The places that are no rows and that this one lies in."""
+        if place.kind != "row":
+            return (place,)
+        return tuple(memory for base in self.rows[place.index].bases for memory in self.memories_of(base))

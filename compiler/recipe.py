@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from compiler import pipeline
-from compiler.clusters import Cluster, Plan
+from compiler.clusters import Plan
 from compiler.grouping import group_steps
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Kernel
 from compiler.loop.math import expand_math
 from compiler.lower.cluster import copy_step
-from compiler.lower.reuse import Lowering
+from compiler.lower.plan import Fuse, PlanLowering
 from compiler.lower.sizes import share_sizes
-from compiler.lower.step import Step
+from compiler.lower.step import Span, Step, flatten
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
-from compiler.program import Argument, Check, Group, Launch, Program
+from compiler.program import Argument, Check, Group, Launch, Program, Repeat
 from symgraph.dimension import Dim
-from symgraph.graph import Graph, Node
+from symgraph.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ def lower(
     graph = stages[-1].graph
     plan = fuse(graph, merge=merge)
     seconds["fuse"] = (fused := time.perf_counter()) - start
-    groups = group_steps(graph, _lower_plan(plan, interface.dims, target))
-    memory = plan_memory(graph, groups)
-    program = _program(interface, graph, groups, memory)
+    cut = partial(fuse, merge=merge)
+    groups, spans = _grouped(graph, *_lower_plan(plan, interface.dims, target, cut))
+    memory = plan_memory(graph, groups, spans)
+    program = _program(interface, graph, groups, spans, memory)
     seconds["lower"] = time.perf_counter() - fused
     return Lowered(stages, plan, groups, memory, program, seconds)
 
@@ -70,20 +72,36 @@ def derived(stages: Sequence[pipeline.Stage]) -> Graph:
     return next(stage.graph for stage in stages if stage.name == "derive_gradients")
 
 
-def _lower_plan(plan: Plan, dims: tuple[str, ...], target: Target) -> list[Step]:
-    """Kernels of all clusters in order, then copies of updates that had to be kept aside."""
+def _lower_plan(
+    plan: Plan, dims: tuple[str, ...], target: Target, cut: Fuse
+) -> tuple[list[Step], tuple[Span, ...]]:
+    """Kernels of all clusters in order, then copies of updates that had to be kept aside; and which repeat."""
     graph = plan.graph
     in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
-    lowering = Lowering(lambda node: in_place.get(node, node), dims, target)
-    steps: list[Step] = []
-    maker: dict[Node, Cluster] = {}
-    for cluster in plan.clusters:
-        steps.extend(lowering.steps(cluster))
-        maker.update(dict.fromkeys(cluster.stored, cluster))
+    steps = PlanLowering(dims, target, cut).steps(plan, lambda node: in_place.get(node, node))
+    maker = {node: cluster for cluster in plan.clusters for node in cluster.stored}
     for state, value in graph.updates:
         if value in plan.deferred:
             steps.append(copy_step(value, state, maker[value], dims))
-    return share_kernels(steps)
+    flat, spans = flatten(steps)
+    return share_kernels(flat), spans
+
+
+def _grouped(
+    graph: Graph, steps: Sequence[Step], spans: Sequence[Span]
+) -> tuple[tuple[tuple[Step, ...], ...], tuple[Span, ...]]:
+    """Groups of steps that run at once, outside of loops; and the spans of groups that repeat."""
+    outer = [s for s in spans if not any(o.first <= s.first and s.last <= o.last for o in spans if o is not s)]
+    groups: list[tuple[Step, ...]] = []
+    place: dict[int, int] = {}
+    done = 0
+    for span in outer:
+        groups += group_steps(graph, steps[done : span.first])
+        place.update({n: len(groups) + n - span.first for n in range(span.first, span.last + 1)})
+        groups += [(step,) for step in steps[span.first : span.last]]
+        done = span.last
+    groups += group_steps(graph, steps[done:])
+    return tuple(groups), tuple(Span(s.repeat, place[s.first], place[s.last - 1] + 1) for s in spans)
 
 
 def share_kernels(steps: list[Step]) -> list[Step]:
@@ -101,7 +119,11 @@ def share_kernels(steps: list[Step]) -> list[Step]:
 
 
 def _program(
-    interface: Program, graph: Graph, groups: Sequence[tuple[Step, ...]], memory: MemoryPlan
+    interface: Program,
+    graph: Graph,
+    groups: Sequence[tuple[Step, ...]],
+    spans: Sequence[Span],
+    memory: MemoryPlan,
 ) -> Program:
     extents = tuple(Dim.named(d) for d in interface.dims)
 
@@ -116,6 +138,8 @@ def _program(
         slots=memory.slots,
         launches=tuple(some[0] if len(some) == 1 else Group(some) for some in runs),
         checks=_checks(graph, groups, memory),
+        rows=memory.rows,
+        repeats=tuple(Repeat(s.first, s.last, s.repeat.length, s.repeat.reverse) for s in spans),
     )
 
 

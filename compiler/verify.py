@@ -5,25 +5,32 @@ from __future__ import annotations
 from symgraph.dimension import names_of
 from symgraph.errors import CompileError
 from symgraph.graph import Graph, Node
+from symgraph.loops import SCAN
 from symgraph.op import Kind
 from symgraph.symbol import INPUT
 
+NONE: frozenset[str] = frozenset()
 
-def verify(graph: Graph, after: str, known: set[Node] | None = None) -> None:
+
+def verify(graph: Graph, after: str, known: set[Node] | None = None, names: frozenset[str] = NONE) -> None:
     """Raise CompileError, naming the pass and the node, if a type does not follow from its operands.
 
-    Nodes never change, so those in `known` were found right before; the others are added to it.
+    Nodes never change, so those in `known` were found right before; the others are added to it. `names` are
+    dimensions that a graph around this one binds, whose loops' bodies are checked like any graph.
     """
     known = set() if known is None else known
     declared = set(graph.inputs)
+    names |= frozenset(names_of(e for node in graph.inputs for e in node.type.shape))
     for node in graph.nodes:
         if node.op is INPUT and node not in declared:
             raise CompileError(f"after {after}: input {node.name} is used but not declared")
         if node not in known:
             _check_type(node, after)
+            if node.op is SCAN:
+                verify(node.attrs["body"], after, known, names)
             known.add(node)
     _check_updates(graph, after)
-    _check_names(graph, after)
+    _check_names(graph, after, names)
 
 
 def _check_type(node: Node, after: str) -> None:
@@ -57,9 +64,8 @@ def _check_updates(graph: Graph, after: str) -> None:
             raise CompileError(f"after {after}: {state.name} is {state.type}, its new value {value.type}")
 
 
-def _check_names(graph: Graph, after: str) -> None:
+def _check_names(graph: Graph, after: str, known: frozenset[str]) -> None:
     """A named dimension of a result must be bound by an input."""
-    known = set(names_of(e for node in graph.inputs for e in node.type.shape))
     for node in graph.results:
         for name in names_of(node.type.shape):
             if name not in known:

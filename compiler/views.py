@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from symgraph.dimension import Extent, product
 from symgraph.graph import Node
 from symgraph.op import Kind
-from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE
+from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE, SLICE
+from symgraph.ops.reduce import EXTENT
 from symgraph.symbol import CONSTANT
 
 # For each axis of the source: the reader's axis that indexes it, or None where its index is always 0.
@@ -40,6 +42,29 @@ def follow(operand: Node) -> Reading:
         axes = _through(node, axes)
         node = node.inputs[0]
     return Reading(node, axes)
+
+
+class Rows(NamedTuple):
+    """Memory in which the rows of a value lie one after another, the first behind `offset` elements."""
+
+    source: Node
+    offset: Extent
+
+
+def rows_of(operand: Node) -> Rows | None:
+    """Where the rows of an operand lie, if its views are slices along the first axis and reshapes."""
+    node, offset = operand, 0
+    while is_view(node):
+        if node.op is SLICE:
+            (start, _, step), *others = node.attrs["bounds"]
+            shape = node.inputs[0].type.shape
+            if step != 1 or any(b != (0, e, 1) for b, e in zip(others, shape[1:], strict=True)):
+                return None
+            offset = offset + start * product(shape[1:])
+        elif node.op is not RESHAPE:
+            return None
+        (node,) = node.inputs
+    return None if node.op is EXTENT else Rows(node, offset)
 
 
 def _through(view: Node, axes: AxisMap | None) -> AxisMap | None:

@@ -82,6 +82,7 @@ from symgraph.ops.reduce import argmax, argmin, mean, prod, std, var
 from symgraph.ops.reduce import max_ as max
 from symgraph.ops.reduce import min_ as min
 from symgraph.ops.reduce import sum_ as sum
+from symgraph.ops.scan import scan
 from symgraph.random import Generator, seed
 from symgraph.symbol import Symbol, input
 from symgraph.types import bool_, float32, float64, int32, int64
@@ -190,6 +191,7 @@ __all__ = [
     "reshape",
     "rsqrt",
     "save",
+    "scan",
     "scatter_add",
     "seed",
     "sigmoid",

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from symgraph.errors import CompileError, GradientError
 from symgraph.graph import Node, topological
 from symgraph.location import standing_at
-from symgraph.op import Attrs, Op
+from symgraph.loops import Loop, loops_of
+from symgraph.op import Attrs, Kind, Op
 from symgraph.types import FLOATS
 from symgraph.value import Value
 
@@ -68,27 +69,50 @@ def carries_gradient(node: Node) -> bool:
 
 
 def gradients_of(
-    loss: Node, wanted: Sequence[Node], values: Mapping[Node, Value], seed: Value
+    seeds: Mapping[Node, Value], wanted: Sequence[Node], values: Mapping[Node, Value]
 ) -> dict[Node, Value]:
     """Adjoints of `wanted` nodes, as values that build graph nodes, each at its forward node's line.
 
-    `values` gives each node on the way as an operand for the rules.
+    `seeds` are the adjoints of what is differentiated; `values` gives each node on the way as an operand for
+    the rules.
     """
-    order = list(topological([loss]))
-    on_path = reaching([loss], wanted)
-    adjoints: dict[Any, Value] = {loss: seed}
+    order = list(topological(seeds))
+    on_path = reaching(seeds, wanted)
+    adjoints: dict[Any, Value] = dict(seeds)
+    # A loop's results have one step back between them, once the adjoints of all are known: at the first.
+    loops = {loop.results[0]: loop for loop in loops_of(order)}
     for node in reversed(order):
-        gradient = adjoints.get(node)
-        if gradient is None or node not in on_path or not node.inputs:
+        if node not in on_path or not any(i in on_path for i in node.inputs):
             continue
-        useful = [i in on_path for i in node.inputs]
-        if not any(useful):
-            continue
-        inputs = [values[i] for i in node.inputs]
         with standing_at(node.location):
-            step = Step(node.op, node.attrs, node.inputs, inputs, values[node])
-            accumulate(adjoints, pull_back(step, gradient, useful))
+            if node.op.kind is not Kind.SCAN:
+                accumulate(adjoints, _back_through(node, adjoints.get(node), on_path, values))
+            elif node in loops:
+                accumulate(adjoints, _back_through_loop(loops[node], adjoints, on_path, values))
     return {node: adjoints[node] for node in wanted if node in adjoints}
+
+
+def _back_through(
+    node: Node, gradient: Value | None, on_path: set[Node], values: Mapping[Node, Value]
+) -> list[tuple[Any, Value]]:
+    if gradient is None:
+        return []
+    inputs = [values[i] for i in node.inputs]
+    step = Step(node.op, node.attrs, node.inputs, inputs, values[node])
+    return pull_back(step, gradient, [i in on_path for i in node.inputs])
+
+
+def _back_through_loop(
+    loop: Loop, adjoints: Mapping[Node, Value], on_path: set[Node], values: Mapping[Node, Value]
+) -> list[tuple[Any, Value]]:
+    """The rule of a scan takes the gradients of all its results; see symgraph/ops/scan_gradient.py."""
+    given = {node: adjoints[node] for node in loop.results if node in adjoints}
+    rule = loop.results[0].op.vjp
+    if not given or rule is None:
+        return []
+    useful = [i in on_path for i in loop.operands]
+    parts = rule(loop, [values[i] for i in loop.operands], given, useful)
+    return [(key, part) for key, part in zip(loop.operands, parts, strict=True) if part is not None]
 
 
 def explain_break(loss: Node, wanted: Node) -> str:

@@ -113,9 +113,14 @@ class Graph:
         return f"<Graph {len(self.inputs)} inputs, {len(self.outputs)} outputs, {len(self.updates)} updates>"
 
 
-def topological(results: Iterable[Node], first: Iterable[Node] = ()) -> Iterator[Node]:
-    """Producers before users, each node once, in a deterministic order; iterative at any depth."""
-    done: set[Node] = set()
+def topological(
+    results: Iterable[Node], first: Iterable[Node] = (), stop: Iterable[Node] = ()
+) -> Iterator[Node]:
+    """Producers before users, each node once, in a deterministic order; iterative at any depth.
+
+    Nodes in `stop`, and what only they need, are left out.
+    """
+    done: set[Node] = set(stop)
     opened: set[Node] = set()
     for root in (*first, *results):
         stack = [root]

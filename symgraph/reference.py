@@ -9,8 +9,9 @@ import numpy as np
 from symgraph.dimension import Dim, evaluate
 from symgraph.errors import InputError, NumericsError
 from symgraph.graph import Graph, Node
+from symgraph.loops import Loop, loops_of
 from symgraph.op import Kind
-from symgraph.symbol import CONSTANT, INPUT, STATE
+from symgraph.symbol import CONSTANT, STATE
 from symgraph.types import FLOATS
 
 
@@ -22,12 +23,58 @@ def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def walk(graph: Graph, arrays: Sequence[np.ndarray]) -> Iterator[tuple[Node, np.ndarray]]:
     """Each node with its value, producers first."""
-    sizes = _sizes(graph, arrays)
     values: dict[Node, np.ndarray] = dict(zip(graph.inputs, arrays, strict=True))
-    for node in graph.nodes:
-        if node.op is not INPUT:
-            values[node] = evaluate_node(node, values, sizes)
+    for node in _steps(graph, values, _sizes(graph, arrays)):
         yield node, values[node]
+
+
+def _steps(graph: Graph, values: dict[Node, np.ndarray], sizes: Mapping[str, int]) -> Iterator[Node]:
+    """Fill `values`, which hold the inputs', node by node."""
+    loops = {node: loop for loop in loops_of(graph.nodes) for node in loop.results}
+    for node in graph.nodes:
+        if node not in values and node in loops:
+            values.update(_run_loop(loops[node], values, sizes))
+        elif node not in values:
+            values[node] = evaluate_node(node, values, sizes)
+        yield node
+
+
+def _run_loop(
+    loop: Loop, values: Mapping[Node, np.ndarray], sizes: Mapping[str, int]
+) -> dict[Node, np.ndarray]:
+    """All results of a loop, step by step."""
+    operands = [values[o] for o in loop.operands]
+    carry, captured = operands[: loop.carries], operands[loop.first_captured :]
+    steps = evaluate(loop.length, sizes)
+    history = [carry]
+    rows: list[list[np.ndarray]] = []
+    for t in reversed(range(steps)) if loop.reverse else range(steps):
+        given = [*carry, *(s[t] for s in operands[loop.carries : loop.first_captured]), *captured]
+        inner = dict(zip(loop.body.inputs, given, strict=True))
+        for _ in _steps(loop.body, inner, sizes):
+            pass
+        outputs = [inner[n] for n in loop.body.outputs]
+        carry = outputs[: loop.carries]
+        history.append(carry)
+        rows.append(outputs[loop.carries :])
+    return {node: _result(loop, node, carry, rows, history, sizes) for node in loop.results}
+
+
+def _result(
+    loop: Loop,
+    node: Node,
+    carry: Sequence[np.ndarray],
+    rows: Sequence[Sequence[np.ndarray]],
+    history: Sequence[Sequence[np.ndarray]],
+    sizes: Mapping[str, int],
+) -> np.ndarray:
+    kind, number = node.attrs["result"]
+    if kind == "last":
+        return carry[number]
+    place = loop.stacks.index(loop.source(node)) if kind == "stack" else number
+    column = [row[place] for row in (rows if kind == "stack" else history)]
+    shape = tuple(evaluate(e, sizes) for e in node.type.shape)
+    return np.array(column[::-1] if loop.reverse else column, node.type.dtype).reshape(shape)
 
 
 def evaluate_node(node: Node, values: Mapping[Node, np.ndarray], sizes: Mapping[str, int]) -> np.ndarray:

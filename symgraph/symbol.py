@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from symgraph.types import TensorType, as_dtype, as_shape, float32
 from symgraph.value import Value
 
 _origin: list[Origin] = []
+_recordings: list[Recording] = []
 
 
 class Symbol(Value):
@@ -71,7 +73,7 @@ class Symbol(Value):
 
 
 def make_node(op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any], type_: TensorType) -> Node:
-    return Node(
+    made = Node(
         op=op,
         inputs=inputs,
         attrs=attrs,
@@ -79,6 +81,28 @@ def make_node(op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any], type_: Te
         location=location.here(),
         origin=_origin[-1] if _origin else None,
     )
+    for recording in _recordings:
+        recording.nodes.append(made)
+    return made
+
+
+@dataclass(eq=False, slots=True)
+class Recording:
+    """Nodes that were made, producers before users, and values of another world that met symbols."""
+
+    nodes: list[Node] = field(default_factory=list)
+    met: list[Value] = field(default_factory=list)
+
+
+@contextmanager
+def recorded() -> Iterator[Recording]:
+    """What happens to graphs inside."""
+    recording = Recording()
+    _recordings.append(recording)
+    try:
+        yield recording
+    finally:
+        _recordings.remove(recording)
 
 
 @contextmanager
@@ -94,7 +118,11 @@ def made_for(node: Node, maker: str) -> Iterator[None]:
 
 def node_of(value: Any) -> Node:
     """The graph node a value stands for. An eager tensor with a history is written down again as nodes."""
-    return value.node if isinstance(value, Symbol) else value.as_node()
+    if isinstance(value, Symbol):
+        return value.node
+    for recording in _recordings:
+        recording.met.append(value)
+    return value.as_node()
 
 
 def placed(error: SymgraphError, operands: Iterable[Any] = ()) -> SymgraphError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from symgraph.graph import Graph, Node
 from tests import oracle_window
 
 Meaning = Callable[..., np.ndarray]
+Disturb = Callable[[np.ndarray], np.ndarray]
 MEANING: dict[str, Meaning] = {**oracle_window.MEANING}
 MASK = (1 << 64) - 1
 
@@ -34,11 +36,50 @@ def run(
     values: dict[Node, np.ndarray] = {
         node: widened(array) for node, array in zip(graph.inputs, arrays, strict=True)
     }
-    for node in graph.nodes:
-        if node not in values:
-            value = _value(node, values, sizes)
-            values[node] = _disturbed(value, noise, rng) if noise and node.inputs else value
+    disturb = partial(_disturbed, noise=noise, rng=rng) if noise else None
+    _fill(graph, values, sizes, disturb)
     return [values[node] for node in graph.results]
+
+
+def _fill(
+    graph: Graph, values: dict[Node, np.ndarray], sizes: Mapping[str, int], disturb: Disturb | None
+) -> None:
+    """Values of all nodes, from those of the inputs."""
+    for node in graph.nodes:
+        if node in values:
+            continue
+        if node.op.name == "scan":
+            values[node] = _scan(node, values, sizes, disturb)
+            continue
+        value = _value(node, values, sizes)
+        values[node] = disturb(value) if disturb and node.inputs else value
+
+
+def _scan(
+    node: Node, values: Mapping[Node, np.ndarray], sizes: Mapping[str, int], disturb: Disturb | None
+) -> np.ndarray:
+    """One result of a loop, from its definition: carry, y = body(carry, x), step after step."""
+    attrs, given = node.attrs, [values[i] for i in node.inputs]
+    body, carries, first = attrs["body"], attrs["carries"], attrs["carries"] + attrs["sequences"]
+    kind, number = attrs["result"]
+    carry, kept = given[:carries], []
+    steps = _sized(attrs["length"], sizes)
+    assert isinstance(steps, int)
+    for step in range(steps):
+        at = steps - 1 - step if attrs["reverse"] else step
+        inner = dict(zip(body.inputs, [*carry, *(x[at] for x in given[carries:first]), *given[first:]], strict=True))
+        kept.append(carry[number] if kind == "history" else None)
+        _fill(body, inner, sizes, disturb)
+        carry = [inner[n] for n in body.outputs[:carries]]
+        if kind == "stack":
+            kept[-1] = inner[body.outputs[carries + number]]
+    if kind == "last":
+        return carry[number]
+    if kind == "history":
+        kept.append(carry[number])
+    shape = [evaluate(e, sizes) for e in node.type.shape]
+    dtype = np.float64 if node.type.dtype.kind == "f" else node.type.dtype
+    return np.array(kept[::-1] if attrs["reverse"] else kept, dtype).reshape(shape)
 
 
 def widened(array: np.ndarray) -> np.ndarray:

@@ -194,6 +194,43 @@ def _gradient_through(x: Any) -> Any:
     return sg.stop_gradient(x) * x
 
 
+def _recurrent(x: Any, h: Any, w: Any, u: Any) -> Any:
+    def cell(h: Any, x: Any) -> tuple[Any, Any]:
+        h = sg.tanh(x @ w + h @ u)
+        return h, h * x[:, :1]
+
+    last, ys = sg.scan(cell, h, x)
+    return ys + last
+
+
+def _two_ways(x: Any, y: Any) -> Any:
+    """Structures, carries that change places, sequences in reverse, and a loop in a loop."""
+
+    def outer(carry: dict[str, Any], row: tuple[Any, Any]) -> tuple[dict[str, Any], list[Any]]:
+        def inner(total: Any, number: Any) -> tuple[Any, None]:
+            return total * 0.5 + sg.sin(number) * carry["a"], None
+
+        total, _ = sg.scan(inner, carry["b"], row[0])
+        return {"a": carry["b"] * row[1], "b": total}, [total - carry["a"], sg.exp(row[0])]
+
+    first = {"a": y[0], "b": sg.sum(y) * 0.25}
+    last, (totals, powers) = sg.scan(outer, first, (x, y), reverse=True)
+    return sg.expand_dims(totals * last["a"], 1) + powers * last["b"]
+
+
+def _looked_up(x: Any, i: Any) -> Any:
+    return sg.scan(lambda h, i: (h * 0.5 + sg.take(x, i), sg.sum(h * h)), x[0], i)[1]
+
+
+def _powers(x: Any) -> Any:
+    def step(carry: tuple[Any, Any], _: None) -> tuple[Any, Any]:
+        power, count = carry
+        return (sg.tanh(power * x), count + 1), power
+
+    (last, count), ys = sg.scan(step, (x, 0), length=3)
+    return ys + last * sg.cast(count, x.dtype)
+
+
 BITS = (bool_, *INTEGERS)
 CHOICE = [(("n",), ("n",), ("n",)), ((2, 3), (3,), ()), ((), (2, 17), (2, 1))]
 MATRICES = [
@@ -313,6 +350,9 @@ SAMPLES: dict[str, Line] = {
             ("n", 2, 2, 3), ("n", 2, 2, 3), 6)
         + placed(pooled(window.PUT, size=(3, 2), stride=(1, 3), extents=(6, 7)),
             (2, 4, 2, 17), (2, 4, 2, 17), 6),
+    "scan": each(_recurrent, [(("n", 2, 3), (2, 4), (3, 4), (4, 4)), ((3, 1, 17), (1, 5), (17, 5), (5, 5))])
+        + each(_two_ways, [((4, 3), (4,)), ((3, "n"), (3,))]) + each(_powers, [((2, 3),), ((),)])
+        + indexed(_looked_up, (7, 3), ("n",), 7, -7),
     "random_uniform": drawn(random_uniform),
     "softmax_along": along(nn.softmax) + each(nn.softmax, [((1,),), ((2, 3, 5),)], axis=-1),
     "log_softmax_along": along(nn.log_softmax) + each(nn.log_softmax, [((1,),), ((2, 3, 5),)], axis=-1),

@@ -247,7 +247,8 @@ def test_gradients_are_finite_differences(name):
 
 
 # Ops that a pass resolves before anything is evaluated: they have no contract, but tests in tests/passes.
-RESOLVED = {"input", "constant", "state", "phase", "read", "carry", "gradient"}
+# A loop is run by whoever runs its graph; it has a sample all the same.
+RESOLVED = {"scan", "input", "constant", "state", "phase", "read", "carry", "gradient"}
 LIST_OPS = """
 import symgraph, compiler.pipeline
 from symgraph.op import REGISTRY

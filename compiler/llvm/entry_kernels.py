@@ -42,7 +42,8 @@ def updates_weights(program: Program) -> bool:
     """Whether a launch writes into a weight."""
     for run in program.runs:
         places = dict(zip((b.name for b in run.kernel.buffers), run.places, strict=True))
-        weights = {name for name, place in places.items() if place.kind == "weight"}
+        memories = {name: program.memories_of(place) for name, place in places.items()}
+        weights = {name for name, behind in memories.items() if any(m.kind == "weight" for m in behind)}
         if weights and weights & written_buffers(run.kernel):
             return True
     return False

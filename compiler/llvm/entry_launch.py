@@ -44,6 +44,7 @@ class Places:
         places = [Place("input", i) for i in range(len(program.inputs))]
         places += [Place("output", i) for i in range(len(program.outputs))]
         places += [Place("arena", i) for i in range(len(program.slots))]
+        places += [Place("row", i) for i in range(len(program.rows))]
         places += [Place("weight", i) for i in range(self.weights)]
         self._numbers = {place: number for number, place in enumerate(places)}
 

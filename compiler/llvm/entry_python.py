@@ -206,6 +206,9 @@ class _Entry:
         """Bytes that a call about moves: arguments, arena, weights, and a toll for each launch."""
         program = self._program
         total = str(LAUNCH_BYTES * len(program.launches))
+        for repeat in program.repeats:
+            steps = sizes.nonnegative(repeat.length)
+            total = sizes.add(total, sizes.multiply(str(LAUNCH_BYTES * (repeat.last - repeat.first)), steps))
         for argument in (*program.inputs, *program.outputs, *program.weights):
             total = sizes.add(total, sizes.value(argument.type.bytes))
         return sizes.add(total, self._needed)

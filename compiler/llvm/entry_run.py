@@ -9,6 +9,7 @@ from compiler.abi import WORKSPACE_ALIGNMENT, Code, parameter_names
 from compiler.llvm.entry_calls import Calls
 from compiler.llvm.entry_extents import Layout, Sizes, check_arguments, dim_values, emit_layout
 from compiler.llvm.entry_launch import ATTRIBUTES, CONTEXT_WEIGHTS, NativeKernel, Places
+from compiler.llvm.entry_repeat import Repeats
 from compiler.llvm.runtime_text import Writer, size_type
 from compiler.program import Place, Program
 
@@ -88,28 +89,32 @@ def emit_run(
 ) -> str:
     """The function that checks its arguments and launches the kernels; `order` maps launches to kernels.
 
-    `timed`: the last weight gets the ticks of a clock before the first launch and after each.
+    `timed`: each launch adds the ticks of a clock that it took to its word of the last weight.
     """
     program = interface.program
     writer = Writer()
     sizes, layout = _emit_sizes(interface, writer)
     extents = [[sizes.value(e) for e in launch.runs[0].extents] for launch in program.launches]
-    _emit_checks(interface, writer, layout, writer.any_of(sizes.faults))
     places = Places(program)
+    repeats = Repeats(writer, program, places, sizes)
+    _emit_checks(interface, writer, layout, writer.any_of(sizes.faults))
     calls = Calls(interface.name, program, places, kernels, order, interface.external)
     body = _Launches(interface, writer, layout, places)
     body.fill_places()
+    repeats.place_rows(None)
     if timed:
-        body.tick(0)
+        body.start_clock()
     checks: dict[int, list[Place]] = {}
     for check in program.checks:
         checks.setdefault(check.launch, []).append(check.place)
     for position, values in enumerate(extents):
+        repeats.before(position)
         writer.line(calls.call(position, values))
         if timed:
-            body.tick(position + 1)
+            body.tick(position)
         for place in checks.get(position, ()):
             body.check(place)
+    repeats.before(len(extents))
     writer.line("ret i32 0")
     # Nothing but calls: optimizing thousands of them would cost more than it could ever win back.
     head = f"define {linkage}i32 {interface.signature(symbol)} {ATTRIBUTES} noinline optnone"
@@ -194,7 +199,7 @@ class _Launches:
         writer, interface, places = self._writer, self._interface, self._places
         writer.line(f"%places = alloca [{max(len(places.all()), 1)} x ptr], align 8")
         for place in places.all():
-            if not (interface.external and place.kind == "weight"):
+            if place.kind != "row" and not (interface.external and place.kind == "weight"):
                 address = self._address(place)
                 writer.line(f"store ptr {address}, ptr {self._entry(place)}")
         if interface.external and places.weights:
@@ -210,14 +215,30 @@ class _Launches:
         wrong = self._writer.value(f"icmp ne i32 {flag}, 0")
         _fail_if(self._writer, wrong, Code.INDEX_OUT_OF_RANGE)
 
+    def start_clock(self) -> None:
+        """The last word is what the clock read last."""
+        self._writer.line(f"store i64 {self._clock()}, ptr {self._word(len(self._interface.program.launches))}")
+
     def tick(self, number: int) -> None:
-        """Word `number` of the last weight becomes the clock's reading."""
+        """The ticks since the clock was last read, added to word `number`."""
         writer = self._writer
+        before = self._word(len(self._interface.program.launches))
+        now = self._clock()
+        taken = writer.value(f"sub i64 {now}, {writer.value(f'load i64, ptr {before}')}")
+        word = self._word(number)
+        writer.line(f"store i64 {now}, ptr {before}")
+        total = writer.value(f"add i64 {writer.value(f'load i64, ptr {word}')}, {taken}")
+        writer.line(f"store i64 {total}, ptr {word}")
+
+    def _word(self, number: int) -> str:
+        """The address of a word of the last weight."""
         last = Place("weight", len(self._interface.program.weights) - 1)
-        words = writer.value(f"load ptr, ptr {self._entry(last)}")
-        word = writer.value(f"getelementptr i64, ptr {words}, i64 {number}")
+        words = self._writer.value(f"load ptr, ptr {self._entry(last)}")
+        return self._writer.value(f"getelementptr i64, ptr {words}, i64 {number}")
+
+    def _clock(self) -> str:
         clock = CLOCKS[0] if self._interface.triple.startswith(("x86", "i386", "i686")) else CLOCKS[1]
-        writer.line(f"store i64 {writer.value(f'call i64 @{clock}()')}, ptr {word}")
+        return self._writer.value(f"call i64 @{clock}()")
 
     def _entry(self, place: Place) -> str:
         return self._writer.value(f"getelementptr ptr, ptr %places, i64 {self._places.number(place)}")

@@ -49,24 +49,38 @@ class Scratch:
     dtype: np.dtype
 
 
-Memory = Node | Scratch
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of memory, another in each step of a loop: with n = offset + stride * t in step t (in bytes), n
+    bytes behind the only base; or the base of number n mod 2, where two are used in turn.
+
+    It moves with the steps of loop number `loop`; None: it is the same in a whole run. `size` is its own bytes.
+    """
+
+    bases: tuple[Memory, ...]
+    offset: Extent
+    stride: Extent
+    loop: int | None
+    size: Extent
+
+
+Memory = Node | Scratch | Row
+Home = Callable[[Node], Memory]  # where a node's value lives: an update in its state, a stacked one in a row
 
 
 @dataclass(slots=True)
 class Buffers:
     """The buffers of one kernel: each (memory, shape) it touches gets a parameter, in order of first use."""
 
-    home: Callable[[Node], Node]  # where a node's value lives: an update lives in its state
+    home: Home
     memories: list[Memory] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     _known: dict[tuple[Memory, Shape], Buffer] = field(default_factory=dict)
 
-    def of(self, memory: Memory, shape: Shape | None = None) -> Buffer:
+    def of(self, memory: Node | Scratch, shape: Shape | None = None) -> Buffer:
+        kind, dtype = kind_of(memory)
         if isinstance(memory, Node):
-            kind, dtype = memory.type.shape, memory.type.dtype
             memory = self.home(memory)
-        else:
-            kind, dtype = memory.shape, memory.dtype
         key = (memory, kind if shape is None else shape)
         if key not in self._known:
             self._known[key] = Buffer(f"b{len(self.buffers)}", dtype, key[1])
@@ -75,9 +89,16 @@ class Buffers:
         return self._known[key]
 
 
-def place(buffers: Buffers, memory: Memory, position: Position) -> tuple[Buffer, tuple[Expr, ...]]:
+def kind_of(memory: Node | Scratch) -> tuple[Shape, np.dtype]:
+    """The shape and the element type of what is in it."""
+    if isinstance(memory, Node):
+        return memory.type.shape, memory.type.dtype
+    return memory.shape, memory.dtype
+
+
+def place(buffers: Buffers, memory: Node | Scratch, position: Position) -> tuple[Buffer, tuple[Expr, ...]]:
     """The buffer and indices of an element; merged axes make a buffer of fewer axes over the same memory."""
-    shape = memory.type.shape if isinstance(memory, Node) else memory.shape
+    shape, _ = kind_of(memory)
     extents: list[Extent] = []
     indices: list[Expr] = []
     pending: Extent = 1

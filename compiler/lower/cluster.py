@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from compiler.clusters import Cluster, Form
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Buffer, Index, Kernel, Load, Statement, Store
-from compiler.lower.access import Buffers
+from compiler.lower.access import Buffers, Home
 from compiler.lower.column_parts import column_kernels
 from compiler.lower.nest import Group, shared
 from compiler.lower.product import product_steps
@@ -16,8 +14,6 @@ from compiler.lower.scatter import scatter_body
 from compiler.lower.step import Step
 from symgraph.dimension import product
 from symgraph.graph import Node
-
-Home = Callable[[Node], Node]
 
 
 def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target) -> list[Step]:

@@ -12,13 +12,13 @@ That every part combines them again costs less than to wait for one that does it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from compiler.clusters import Cluster
 from compiler.loop.grammar import Binary, Const, Expr, For, If, Index, Load, Statement, Store, binary, index
 from compiler.loop.walk import expressions, postorder, statements
-from compiler.lower.access import ZERO, Buffers, Scratch, place
+from compiler.lower.access import ZERO, Buffers, Home, Scratch, place
 from compiler.lower.columns import IN_CACHE, ROWS_READ, WIDEST_BLOCK, Columns, without_unread
 from compiler.lower.fused import Target
 from compiler.lower.nest import Group, nested
@@ -31,7 +31,6 @@ PARTS = 16
 LEAST_ROWS = 16  # of a part
 PART = Index("i.part")
 
-Home = Callable[[Node], Node]
 Body = tuple[Statement, ...]
 
 

@@ -13,7 +13,6 @@ an accumulator of BLOCK rows, and these with Kahan's compensation (1965).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from compiler.clusters import Cluster
@@ -38,7 +37,7 @@ from compiler.loop.grammar import (
 )
 from compiler.loop.rewrite import substitute_all
 from compiler.loop.walk import expressions, postorder, statements
-from compiler.lower.access import ZERO, Scratch, place
+from compiler.lower.access import ZERO, Home, Scratch, place
 from compiler.lower.fused import Fused, Target, accumulate_into, identity
 from compiler.lower.nest import SHARE, Group, nested
 from compiler.lower.sweeps import Sweep, plan_sweeps
@@ -79,7 +78,7 @@ class Total:
 class Columns(Fused):
     """Writes the kernel of a loop cluster by blocks of columns."""
 
-    def __init__(self, cluster: Cluster, home: Callable[[Node], Node], axes: tuple[int, ...]):
+    def __init__(self, cluster: Cluster, home: Home, axes: tuple[int, ...]):
         super().__init__(cluster, home)
         self.plan = plan_sweeps(cluster, frozenset(), waiting=True)
         self.reduced = tuple(g for g in self.groups if g.axes[0] in axes)

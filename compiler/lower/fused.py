@@ -23,7 +23,7 @@ from compiler.loop.grammar import (
     constant,
     index,
 )
-from compiler.lower.access import Access, Buffers, Merged, Position, flat_position, place
+from compiler.lower.access import Access, Buffers, Home, Merged, Position, flat_position, place
 from compiler.lower.nest import domain_position, group_axes, node_position
 from compiler.lower.scalars import LOOP
 from compiler.lower.sweeps import Sweep, Sweeps
@@ -52,7 +52,7 @@ Target = tuple[Buffer, tuple[Expr, ...]]
 class Fused:
     """One kernel being written: a table of values known where the writing stands."""
 
-    def __init__(self, cluster: Cluster, home: Callable[[Node], Node]):
+    def __init__(self, cluster: Cluster, home: Home):
         self.cluster = cluster
         self.buffers = Buffers(home)
         self.access = Access(self.buffers, self._inside)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from compiler.clusters import Cluster
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Expr, Let, Local, Statement
-from compiler.lower.access import Access, Memory, Scratch
+from compiler.lower.access import Access, Home, Memory, Scratch
 from compiler.lower.contraction import KernelStep, contraction
 from compiler.lower.contraction_problem import Indices
 from compiler.lower.convolution_product import convolution_steps, weight_steps
@@ -24,7 +23,7 @@ RIGHT_UNIT: dict[int | None, Literal["k", "n"] | None] = {-2: "k", -1: "n", None
 
 
 def product_steps(
-    cluster: Cluster, home: Callable[[Node], Node], dims: tuple[str, ...], target: Target
+    cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target
 ) -> list[Step]:
     """Kernels of the contraction: packing, if any, and the contraction with everything fused into it."""
     writer = Product(cluster, home)
@@ -62,7 +61,7 @@ def _matrix_product(
 class Product(Fused):
     """Writes the epilogue; operands are always read from memory."""
 
-    def __init__(self, cluster: Cluster, home: Callable[[Node], Node]):
+    def __init__(self, cluster: Cluster, home: Home):
         super().__init__(cluster, home)
         self.outside = Access(self.buffers, lambda node, position: None)
 

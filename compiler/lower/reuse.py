@@ -6,20 +6,18 @@ share memory. Then the kernels of one are the kernels of the other, on other mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from compiler.clusters import Cluster
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Kernel
-from compiler.lower.access import Memory, Scratch
+from compiler.lower.access import Home, Memory, Scratch
 from compiler.lower.cluster import lower_cluster
 from compiler.lower.step import Step
 from compiler.views import is_scalar_constant, is_view
 from symgraph.graph import Node, key_of
 from symgraph.ops.reduce import EXTENT
-
-Home = Callable[[Node], Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Outline:
     """`key` is equal for clusters that are alike; `homes` are the memories it numbers, in that order."""
 
     key: Hashable
-    homes: tuple[Node, ...]
+    homes: tuple[Memory, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Template:
     kernels: tuple[tuple[Kernel, tuple[int | Scratch, ...]], ...]
 
     @staticmethod
-    def of(steps: list[Step], homes: tuple[Node, ...]) -> Template:
+    def of(steps: list[Step], homes: tuple[Memory, ...]) -> Template:
         numbers: dict[Memory, int] = {home: number for number, home in enumerate(homes)}
         return Template(
             tuple(
@@ -46,7 +44,7 @@ class Template:
             )
         )
 
-    def steps(self, cluster: Cluster, homes: tuple[Node, ...]) -> list[Step]:
+    def steps(self, cluster: Cluster, homes: tuple[Memory, ...]) -> list[Step]:
         """The same kernels on the memory of another cluster, with scratch of its own."""
         own: dict[Scratch, Scratch] = {}
 
@@ -59,21 +57,20 @@ class Template:
 
 
 class Lowering:
-    """Lowers clusters of one program. `home` tells where a node's value lives: an update in its state."""
+    """Lowers clusters of one program."""
 
-    def __init__(self, home: Home, dims: tuple[str, ...], target: Target):
-        self._home = home
+    def __init__(self, dims: tuple[str, ...], target: Target):
         self._dims = dims
         self._target = target
         self._known: dict[Hashable, Template] = {}
 
-    def steps(self, cluster: Cluster) -> list[Step]:
-        """The kernels of a cluster, in the order they run."""
-        outline = outline_of(cluster, self._home)
+    def steps(self, cluster: Cluster, home: Home) -> list[Step]:
+        """The kernels of a cluster, in the order they run. `home` tells where a node's value lives."""
+        outline = outline_of(cluster, home)
         known = self._known.get(outline.key)
         if known is not None:
             return known.steps(cluster, outline.homes)
-        steps = lower_cluster(cluster, self._home, self._dims, self._target)
+        steps = lower_cluster(cluster, home, self._dims, self._target)
         self._known[outline.key] = Template.of(steps, outline.homes)
         return steps
 
@@ -82,7 +79,7 @@ def outline_of(cluster: Cluster, home: Home) -> Outline:
     """Everything that lowering looks at, with numbers for nodes."""
     numbers: dict[Node, int] = {}
     rows: list[Hashable] = []
-    homes: dict[Node, int] = {}
+    homes: dict[Memory, int] = {}
     for member in cluster.nodes:
         stack = [member]
         while stack:

@@ -8,8 +8,6 @@ A row stays in the first cache between sweeps, so memory is read and written onc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from compiler.clusters import Cluster, Form
 from compiler.loop.grammar import (
     Alloc,
@@ -26,7 +24,7 @@ from compiler.loop.grammar import (
     binary,
     index,
 )
-from compiler.lower.access import ZERO, Scratch, place
+from compiler.lower.access import ZERO, Home, Scratch, place
 from compiler.lower.fused import Fused, accumulate_into, identity
 from compiler.lower.nest import SHARE, Group, loop, nested, shared
 from compiler.lower.sweeps import Sweep, plan_sweeps
@@ -42,7 +40,7 @@ MOST_PARTS = 16
 class Rows(Fused):
     """Writes the kernel of a loop cluster row by row."""
 
-    def __init__(self, cluster: Cluster, home: Callable[[Node], Node], axes: tuple[int, ...]):
+    def __init__(self, cluster: Cluster, home: Home, axes: tuple[int, ...]):
         super().__init__(cluster, home)
         self.crossing = frozenset(r for r in cluster.reductions if r.attrs["axes"] != axes)
         self.plan = plan_sweeps(cluster, self.crossing)
@@ -167,9 +165,7 @@ class Rows(Fused):
         return list(nested(groups, (Store(buffer, indices, zero),), vector=True))
 
 
-def combine_parts(
-    reduction: Node, partial: Scratch, home: Callable[[Node], Node]
-) -> tuple[Fused, tuple[Statement, ...]]:
+def combine_parts(reduction: Node, partial: Scratch, home: Home) -> tuple[Fused, tuple[Statement, ...]]:
     """A second, small kernel: the partial results of a crossing reduction, combined in a fixed order."""
     cluster = Cluster(Form.LOOP, reduction.type.shape)
     writer = Fused(cluster, home)

@@ -48,7 +48,7 @@ def _answer(loss: Node, requests: list[Node], new: dict[Node, Node]) -> None:
     found = {}
     if any(w in values for w in wanted):
         with made_for(loss, MAKER):
-            found = gradients_of(target, wanted, values, full_like(Symbol(target), 1.0))
+            found = gradients_of({target: full_like(Symbol(target), 1.0)}, wanted, values)
     for request in ready:
         operand = new[request.inputs[1]]
         adjoint = found.get(operand)

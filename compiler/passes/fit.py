@@ -12,6 +12,7 @@ from symgraph.ops.layout import BROADCAST
 # One basic block of thousands of operations takes LLVM seconds; several of this size do not.
 LARGEST_CLUSTER = 64
 MOST_EPILOGUE_READS = 2
+FORMS = {Kind.CONTRACTION: Form.CONTRACTION, Kind.SCATTER: Form.SCATTER, Kind.SCAN: Form.SCAN}
 READS_APART = (Kind.GATHER, Kind.WINDOW)  # operands are read elsewhere than where they are made
 FREE = (Kind.ELEMENTWISE, Kind.RANDOM, *READS_APART)
 
@@ -20,8 +21,10 @@ def refusal(cluster: Cluster, node: Node, circle: bool) -> str:
     """Why a node that a cluster did not take has a kernel of its own, in a few words."""
     if circle:
         return f"with {cluster.title()} it would wait for itself"
-    if node.op.kind in (Kind.CONTRACTION, Kind.SCATTER):
+    if node.op.kind in FORMS:
         return f"a {node.op.name} starts a kernel"
+    if cluster.form is Form.SCAN:
+        return "behind a loop"
     if len(cluster.nodes) >= LARGEST_CLUSTER:
         return f"the kernel of {cluster.title()} is full"
     if cluster.form is Form.CONTRACTION:
@@ -39,7 +42,7 @@ def seed_cluster(node: Node) -> Cluster:
         cluster = Cluster(Form.LOOP, domain)
         labels = tuple(i for i in cluster.everywhere if i not in node.attrs["axes"])
     else:
-        form = {Kind.CONTRACTION: Form.CONTRACTION, Kind.SCATTER: Form.SCATTER}.get(kind, Form.LOOP)
+        form = FORMS.get(kind, Form.LOOP)
         domain = node.inputs[0].type.shape if kind is Kind.SCATTER else node.type.shape
         cluster = Cluster(form, domain)
         labels = tuple(range(node.type.rank))

@@ -16,6 +16,7 @@ from compiler.passes.precedence import Precedence
 from compiler.passes.recompute import recompute_cheap
 from compiler.views import is_view
 from symgraph.graph import Graph, Node
+from symgraph.loops import loops_of
 from symgraph.op import Kind
 
 
@@ -46,9 +47,15 @@ class Partition:
         self.home: dict[Node, int] = {}
         self.precedence = Precedence()
         self.reads: list[dict[Node, None]] = []  # leaves outside, in order of first use
+        self.loops = {node: loop.results[0] for loop in loops_of(graph.nodes) for node in loop.results}
 
     def place(self, node: Node, merge: bool) -> None:
         """Put a node into the latest cluster among its operands' that may take it, else into a new one."""
+        first = self.loops.get(node, node)
+        if first in self.home:  # another result of a loop that is there already
+            self.home[node] = self.home[first]
+            self.clusters[self.home[first]].nodes.append(node)
+            return
         leaves = [leaf for operand in node.inputs for leaf in leaves_behind(operand)]
         homes = {self.home[leaf] for leaf in leaves if leaf in self.home}
         chosen, refused = None, []

@@ -101,7 +101,7 @@ def reads_in_place(cluster: Cluster, state: Node, value: Node) -> bool:
     whole = value.type.shape == cluster.domain
     if whole and cluster.reduced is not None:
         return not any(state in leaves_behind(i) for n in cluster.nodes for i in n.inputs)
-    if value.op.kind in (Kind.REDUCTION, Kind.CONTRACTION, Kind.SCATTER):
+    if value.op.kind in (Kind.REDUCTION, Kind.CONTRACTION, Kind.SCATTER, Kind.SCAN):
         return not any(state in leaves_behind(i) for n in cluster.nodes for i in n.inputs)
     labels = cluster.labels[value]
     for node in cluster.nodes:

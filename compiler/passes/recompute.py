@@ -81,7 +81,7 @@ def _recipe(node: Node, home: Cluster, stored: set[Node], results: set[Node]) ->
 
 def _can_make(cluster: Cluster, node: Node, recipe: list[Node]) -> bool:
     """Whether a reader meets the value only at one position of its own: anywhere, or along its statistics."""
-    if cluster.form is Form.SCATTER or len(cluster.nodes) + len(recipe) > LARGEST_CLUSTER:
+    if cluster.form in (Form.SCATTER, Form.SCAN) or len(cluster.nodes) + len(recipe) > LARGEST_CLUSTER:
         return False
     return reading_labels(cluster, node) is not None
 

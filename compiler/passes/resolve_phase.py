@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from symgraph.errors import GraphError
 from symgraph.graph import Graph, Node, copy_with, topological, transform
+from symgraph.loops import Loop, transform_loops
 from symgraph.ops.phase import CARRY, PHASE, READ
+
+MAKER = "resolve_phase"
 
 
 def resolve_phase(graph: Graph, *, training: bool) -> Graph:
@@ -14,17 +18,29 @@ def resolve_phase(graph: Graph, *, training: bool) -> Graph:
 
     A module called twice changes its state twice: the second call reads what the first one left.
     """
-    chosen = transform(graph, lambda node, inputs: _choose(node, inputs, training), "resolve_phase")
+    inside = transform_loops(graph, lambda loop: _in_loop(loop, training), MAKER)
+    chosen = transform(inside, lambda node, inputs: _choose(node, inputs, training), MAKER)
     carries = [n for n in chosen.nodes if n.op is CARRY and (training or n.attrs["always"])]
     previous: dict[Node, Node] = {}
     last: dict[Node, Node] = {}
-    for carry in carries:
-        seen = carry.inputs[2]
+    for seen, new in dict.fromkeys((c.inputs[2], c.inputs[1]) for c in carries):
         state = seen.inputs[0]
         if state in last:
             previous[seen] = last[state]
-        last[state] = carry.inputs[1]
+        last[state] = new
     return _replace(chosen, previous, last)
+
+
+def _in_loop(loop: Loop, training: bool) -> Mapping[Node, Node]:
+    """In a body a state is a carry: what would be its update is the carry's new value."""
+    inputs = loop.body.inputs
+    body = resolve_phase(loop.body, training=training)
+    updates = dict(body.updates)
+    new = [updates.get(before, after) for before, after in zip(inputs, body.outputs[: loop.carries], strict=False)]
+    stacks = body.outputs[loop.carries :]
+    made = replace(loop, body=Graph(inputs=inputs, outputs=(*new, *stacks)))
+    moved = dict(zip(loop.stacks, stacks, strict=True))
+    return made.with_stacks(stacks).results_like(loop, moved, MAKER)
 
 
 def _choose(node: Node, inputs: tuple[Node, ...], training: bool) -> Node | None:
@@ -57,7 +73,7 @@ def _resolved(node: Node, new: dict[Node, Node], previous: dict[Node, Node]) -> 
     inputs = tuple(new[i] for i in node.inputs)
     if inputs == node.inputs:
         return node
-    return copy_with(node, inputs, "resolve_phase")
+    return copy_with(node, inputs, MAKER)
 
 
 def _topological_with(

@@ -27,6 +27,8 @@ def graph_from_json(described: Json, tensors: Mapping[str, np.ndarray]) -> Graph
     """The graph that `graph_to_json` described, with states of its own. Raises CheckpointError."""
     try:
         reader = _Reader(described["locations"], described["states"], tensors)
+        for body in described["graphs"]:  # those in the attributes of others come before them
+            reader.graphs.append(reader.graph(body))
         return reader.graph(described)
     except CheckpointError:
         raise
@@ -39,6 +41,7 @@ class _Reader:
         self.tensors = tensors
         self.locations = [_location(*entry) for entry in locations]
         self.states = [self.state(entry) for entry in states]
+        self.graphs: list[Graph] = []
 
     def state(self, described: Json) -> State:
         name, array = described["name"], self.tensors[described["array"]]
@@ -109,7 +112,7 @@ class _Reader:
         if kind == "bytes":
             return _frozen(bytes_from_json(content))
         if kind == "graph":
-            return self.graph(content)
+            return self.graphs[_index(content, self.graphs)]
         raise CheckpointError(f"damaged graph: an attribute of kind {kind!r}")
 
 

@@ -26,6 +26,7 @@ def graph_to_json(graph: Graph) -> tuple[dict[str, Json], dict[str, np.ndarray]]
     """
     writer = _Writer()
     described = writer.graph(graph)
+    described["graphs"] = writer.graphs
     described["states"] = writer.states
     described["locations"] = [[at.filename, at.line, at.function] for at in writer.locations]
     return described, writer.tensors
@@ -38,7 +39,9 @@ class _Writer:
         self.tensors: dict[str, np.ndarray] = {}
         self.states: list[dict[str, Json]] = []
         self.locations: dict[Location, int] = {}
+        self.graphs: list[dict[str, Json]] = []
         self._state_places: dict[int, int] = {}
+        self._graph_places: dict[Graph, int] = {}
 
     def graph(self, graph: Graph) -> dict[str, Json]:
         states = [state for state, _ in graph.updates]
@@ -86,8 +89,15 @@ class _Writer:
         if isinstance(value, np.ndarray):
             return {"bytes": bytes_to_json(value)} if value.nbytes <= SHORT else {"array": self.array(value)}
         if isinstance(value, Graph):
-            return {"graph": self.graph(value)}
+            return {"graph": self.body(value)}
         raise CheckpointError(f"an attribute of type {type(value).__name__} cannot be saved: {value!r}")
+
+    def body(self, graph: Graph) -> int:
+        """The number of a graph held in attributes: several may hold the same, and must after loading."""
+        if graph not in self._graph_places:
+            self.graphs.append(self.graph(graph))
+            self._graph_places[graph] = len(self.graphs) - 1
+        return self._graph_places[graph]
 
     def state(self, state: State) -> int:
         if id(state) not in self._state_places:
