@@ -25,14 +25,24 @@ from symgraph.words import counted, duration
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One launch: seconds (median), GFLOP/s and GB/s that it reached."""
+    """One launch: median seconds, and the flops and bytes of memory that it needs for them."""
 
     kernel: str
     title: str
     line: str
     seconds: float
-    gflops: float
-    gigabytes: float
+    flops: int
+    bytes: int
+
+    @property
+    def gflops(self) -> float:
+        """GFLOP/s that it reached."""
+        return 1e-9 * self.flops / self.seconds if self.seconds else 0.0
+
+    @property
+    def gigabytes(self) -> float:
+        """GB/s that it reached."""
+        return 1e-9 * self.bytes / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,7 @@ def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) 
 
 def _timed(line: KernelLine, seconds: float, sizes: Mapping[str, int]) -> Timed:
     flops, moved = evaluate(line.flops, sizes), evaluate(line.bytes, sizes)
-    rate = 1e-9 / seconds if seconds else 0.0
-    return Timed(line.kernel, line.title, line.lines[-1], seconds, flops * rate, moved * rate)
+    return Timed(line.kernel, line.title, line.lines[-1], seconds, flops, moved)
 
 
 def _seconds(

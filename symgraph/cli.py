@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import symgraph as sg
-from symgraph.commands import build, demo, draw, inspect, run
+from symgraph.commands import bench, build, demo, draw, inspect, run
 from symgraph.commands.models import UsageError
 
-COMMANDS = {"demo": demo, "draw": draw, "build": build, "run": run, "inspect": inspect}
+COMMANDS = {"demo": demo, "draw": draw, "build": build, "run": run, "inspect": inspect, "bench": bench}
 
 DESCRIPTION = "A define-then-run language for neural networks, compiled to native CPU code."
 EPILOG = "symgraph COMMAND --help shows a command's options, with examples."

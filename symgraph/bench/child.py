@@ -1,4 +1,4 @@
-"""One workload: `python -m symgraph.bench.child NAME SECONDS` prints its figures as JSON."""
+"""One workload of symgraph's own: `python -m symgraph.bench.child NAME SECONDS THREADS` prints JSON."""
 
 import json
 import sys
@@ -7,6 +7,6 @@ from symgraph.bench.timing import pin
 from symgraph.bench.workloads import WORKLOADS
 
 if __name__ == "__main__":
-    pin()
-    name, seconds = sys.argv[1:]
+    name, seconds, threads = sys.argv[1:]
+    pin(int(threads))
     print(json.dumps(WORKLOADS[name](float(seconds))))

@@ -1,77 +1,56 @@
-"""Runs every workload in processes of its own, and the peers' beside them."""
+"""symgraph's own figures: workloads without peers, starting, the demo, and what the machine can do."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from symgraph.bench.timing import one_thread
-from symgraph.bench.workloads import WORKLOADS, Figures
+from symgraph.bench.results import Results
+from symgraph.bench.timing import environment
 
-HERE = Path(__file__).resolve().parent
-PEERS = {
-    "PyTorch": ("peer_torch.py", "eager"),
-    "torch.compile": ("peer_torch.py", "compile"),
-    "JAX": ("peer_jax.py", "jit"),
-}
-WITH_PEERS = ("matmul", "mlp_infer", "mlp_train", "deep_compile", "layer_norm", "batch_norm")
-COLD = ("deep_compile", "digits_compile")  # measured without a cache and with one
+Figures = dict[str, Any]
+COLD = "digits_compile"  # measured without a cache and with one
+MACHINE = "machine"  # the roofline, on each number of threads
 IMPORTS = 7
-ROUNDS = 3  # symgraph and its peers take turns, process by process
-ONCE = ("torch.compile",)  # its first calls take up to minutes
+ROUNDS = 3
+OWN = ("matmul", "call", "layer_norm", "batch_norm", COLD, "start", "demo")
 
 
-@dataclass(slots=True)
-class Measured:
-    """Figures by workload ("deep_compile cached" from the cache); peers' by engine and workload."""
-
-    ours: dict[str, Figures] = field(default_factory=dict)
-    peers: dict[str, dict[str, Figures]] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-def measure_all(
-    seconds: float, only: Sequence[str] | None, python: str | None, engines: Sequence[str]
-) -> Measured:
-    """Every workload and, if there is a Python for them, the same in the peers."""
-    measured = Measured()
-    for name in WORKLOADS:
-        if not only or name in only:
-            _tell(name)
-            peers = engines if python and name in WITH_PEERS else ()
-            _measure(measured, name, seconds, python or "", peers)
-    if not only or "start" in only:
-        _tell("start")
-        measured.ours["import"] = _import_times()
-        measured.ours["demo"] = _demo()
-    return measured
-
-
-def _measure(measured: Measured, name: str, seconds: float, python: str, engines: Sequence[str]) -> None:
-    """Some rounds of one workload, each of symgraph and then of every peer."""
-    ours: list[Figures] = []
-    theirs: dict[str, list[Figures]] = {engine: [] for engine in engines}
-    for number in range(ROUNDS):
-        if name in COLD:
-            _cold_and_cached(measured, name, seconds)
+def measure_own(names: Sequence[str], seconds: float, results: Results) -> None:
+    """The named figures of OWN, each in processes of its own, on one thread."""
+    for name in names:
+        _tell(name)
+        if name == "start":
+            results.own["import"] = _import_times()
+        elif name == "demo":
+            results.own["demo"] = _demo()
+        elif name == COLD:
+            _cold_and_cached(results, name)
         else:
-            ours.append(_ours(name, seconds, {}))
-        for engine in engines:
-            if number == 0 or engine not in ONCE:
-                found = _peer(python, engine, name, seconds, measured)
-                theirs[engine].extend([found] if found else [])
-    if ours:
-        measured.ours[name] = _middle(ours)
-    for engine, runs in theirs.items():
-        if runs:
-            measured.peers.setdefault(engine, {})[name] = _middle(runs)
+            results.own[name] = _middle([_child(name, seconds / ROUNDS) for _ in range(ROUNDS)])
+
+
+def measure_machine(threads: Sequence[int], seconds: float, results: Results) -> None:
+    """The roofline, and what is known of the machine."""
+    results.machine = {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("symgraph", "numpy", "llvmlite")},
+    }
+    for count in threads:
+        _tell(f"the roofline on {count} thread{'s' * (count > 1)}")
+        results.roofline[str(count)] = _child(MACHINE, seconds, count)
 
 
 def _tell(name: str) -> None:
@@ -82,40 +61,28 @@ def _middle(runs: Sequence[Figures]) -> Figures:
     return {name: median(run[name] for run in runs) for name in runs[0]}
 
 
-def _run(command: Sequence[str], environment: dict[str, str]) -> str:
+def _run(command: Sequence[str], more: Mapping[str, str], threads: int = 1) -> str:
     """The last line that a command prints. Raises CalledProcessError."""
-    settings = {**one_thread(os.environ), **environment}
+    settings = {**environment(os.environ, threads), **more}
     done = subprocess.run(command, env=settings, check=True, stdout=subprocess.PIPE)
     return done.stdout.decode().strip().splitlines()[-1]
 
 
-def _ours(name: str, seconds: float, environment: dict[str, str]) -> Figures:
-    return json.loads(_run([sys.executable, "-m", "symgraph.bench.child", name, str(seconds)], environment))
+def _child(name: str, seconds: float, threads: int = 1, more: Mapping[str, str] | None = None) -> Figures:
+    words = [sys.executable, "-m", "symgraph.bench.child", name, str(seconds), str(threads)]
+    return json.loads(_run(words, more or {}, threads))
 
 
-def _cold_and_cached(measured: Measured, name: str, seconds: float) -> None:
-    """Twice with a new cache folder: the first run fills it. The best of the rounds stays."""
-    with tempfile.TemporaryDirectory() as folder:
-        for label in (name, f"{name} cached"):
-            found = _ours(name, seconds / 2, {"SYMGRAPH_CACHE_DIR": folder})
-            measured.ours[label] = _quicker(measured.ours.get(label), found)
-
-
-def _quicker(known: Figures | None, found: Figures) -> Figures:
-    """Compiling is one long call: what disturbs it can only add to it."""
-    return found if known is None or found["compile"] < known["compile"] else known
-
-
-def _peer(python: str, engine: str, name: str, seconds: float, measured: Measured) -> Figures | None:
-    """A peer's figures; None, with a message, where it is not installed or fails."""
-    script, mode = PEERS[engine]
-    try:
-        found = json.loads(_run([python, str(HERE / script), mode, name, str(seconds)], {}))
-    except (subprocess.CalledProcessError, OSError, IndexError) as error:
-        print(f"{engine} is left out of {name}: {error}", file=sys.stderr)
-        return None
-    measured.versions[engine] = found.pop("version")
-    return found
+def _cold_and_cached(results: Results, name: str) -> None:
+    """Twice with a new cache folder: the first run fills it. The best of the rounds stays, since compiling
+    is one long call: what disturbs it can only add to it."""
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            for label in (name, f"{name} cached"):
+                found = _child(name, 0, more={"SYMGRAPH_CACHE_DIR": folder})
+                known = results.own.get(label)
+                if known is None or found["compile"] < known["compile"]:
+                    results.own[label] = found
 
 
 def _import_times() -> Figures:
@@ -141,3 +108,12 @@ def _demo() -> Figures:
     pairs = zip(found.pop("eager losses"), found.pop("static losses"), strict=True)
     found["difference"] = max(abs(a - b) / abs(a) for a, b in pairs)
     return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

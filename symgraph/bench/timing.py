@@ -40,20 +40,28 @@ def _repeats(call: Call) -> int:
     return max(1, round(SAMPLE / max(time.perf_counter() - start, 1e-9)))
 
 
-def pin() -> None:
-    """Keep this process on one core, the last it may use, where the system can do that."""
+def pin(threads: int = 1) -> None:
+    """Keep this process on so many cores, the last that it may use, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
 
 
-def one_thread(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a measuring process: every library on one thread, OpenBLAS as it comes."""
-    made = dict(environment)
+def cores() -> int:
+    """How many this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def environment(inherited: Mapping[str, str], threads: int = 1) -> dict[str, str]:
+    """Of a measuring process: every library on so many threads, OpenBLAS as it comes."""
+    made = dict(inherited)
     # Where it is set, Python would parse all of symgraph again in every process.
     made.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         made.pop(name, None)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "SYMGRAPH_THREADS"):
-        made[name] = "1"
-    made["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        made[name] = str(threads)
+    made["XLA_FLAGS"] = ONE_THREAD_OF_XLA if threads == 1 else ""
     return made
+
+
+ONE_THREAD_OF_XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
