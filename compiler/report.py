@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.clusters import Cluster, Form, Plan, leaves_behind
 from compiler.driver import Compiled
 from compiler.loop.printer import text as kernel_text
 from compiler.lower.step import Step
-from compiler.memory import bytes_of
 from compiler.passes.fit import refusal
+from compiler.passes.materialize_results import copy
 from compiler.pipeline import Stage
+from compiler.traffic import traffic
 from symgraph.dimension import Extent, product
+from symgraph.eager import Parameter
 from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 from symgraph.ops.normalize import standardize_over
@@ -24,7 +26,8 @@ class KernelLine:
     """One launch: its kernel's name, what was fused into it, the user's lines, bytes moved and flops.
 
     `reasons` say why it is a kernel of its own and not part of one that it reads from. `runs` is how many
-    runs of the kernel, which do not depend on each other, the launch consists of.
+    runs of the kernel, which do not depend on each other, the launch consists of. `source` is the text of the
+    last line, `parameters` are the names of those that it reads or writes, in order of first use.
     """
 
     kernel: str
@@ -34,6 +37,8 @@ class KernelLine:
     flops: Extent
     reasons: tuple[str, ...]
     runs: int
+    source: str
+    parameters: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,8 @@ class Report:
 
 def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
     lowered = compiled.lowered
-    main = _main_steps(lowered.steps)
-    launches = tuple(_line(group, main) for group in lowered.groups)
+    main, moved = _main_steps(lowered.steps), traffic(lowered.steps)
+    launches = tuple(_line(group, main, moved) for group in lowered.groups)
     arena = _sum(slot.sizes[-1] for slot in lowered.program.slots)
     return Report(
         name=lowered.program.name,
@@ -99,18 +104,25 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
     )
 
 
-def _line(group: Sequence[Step], main: set[int]) -> KernelLine:
+def _line(group: Sequence[Step], main: set[int], moved: Mapping[int, Extent]) -> KernelLine:
     clusters = [step.cluster for step in group]
     busy = [step.cluster for step in group if id(step) in main]
     return KernelLine(
         group[0].kernel.name,
         "|".join(dict.fromkeys(cluster.title() for cluster in clusters)),
         tuple(dict.fromkeys(str(n.location) for c in clusters for n in c.nodes))[:4],
-        _sum(bytes_of(m) for step in group for m in dict.fromkeys(step.memories)),
+        _sum(moved[id(step)] for step in group),
         _sum(map(flops_of, busy)),
         tuple(dict.fromkeys(reason for cluster in busy for reason in reasons_of(cluster))),
         len(group),
+        clusters[-1].nodes[-1].location.source,
+        tuple(dict.fromkeys(name for cluster in clusters for name in _parameters(cluster))),
     )
+
+
+def _parameters(cluster: Cluster) -> Iterable[str]:
+    leaves = (leaf for node in cluster.nodes for i in node.inputs for leaf in leaves_behind(i))
+    return (leaf.attrs["state"].name for leaf in leaves if isinstance(leaf.attrs.get("state"), Parameter))
 
 
 def reasons_of(cluster: Cluster) -> tuple[str, ...]:
@@ -154,16 +166,29 @@ def _main_steps(steps: Sequence[Step]) -> set[int]:
 
 
 def flops_of(cluster: Cluster) -> Extent:
-    """Arithmetic operations, one for each elementwise op and reduced element, two a multiply-add."""
+    """Arithmetic operations: one for each element of an elementwise op, each element that is reduced or
+    added to a place, each tap of a window; two a multiply-add. What only moves data counts nothing."""
     return _sum(_flops(node) for node in cluster.nodes)
 
 
 def _flops(node: Node) -> Extent:
-    if node.op.kind is Kind.CONTRACTION:
-        return 2 * product(node.type.shape) * node.inputs[0].type.shape[-1]
-    if node.op.kind is Kind.REDUCTION:
+    kind, size = node.op.kind, node.type.size
+    if kind is Kind.CONTRACTION:
+        return 2 * size * _depth(node)
+    if kind is Kind.REDUCTION:
         return node.inputs[0].type.size
-    return node.type.size
+    if kind is Kind.SCATTER:
+        return node.inputs[0].type.size
+    if kind is Kind.WINDOW:
+        return size * product(node.attrs["size"])
+    return size if kind in (Kind.ELEMENTWISE, Kind.RANDOM) and node.op is not copy.op else 0
+
+
+def _depth(node: Node) -> Extent:
+    """How many products each result of a contraction is the sum of: all of the second operand but its last
+    axis, unless the op's declaration says otherwise."""
+    types = [operand.type for operand in node.inputs]
+    return node.op.body(*types, **node.attrs) if node.op.body else product(types[1].shape[:-1])
 
 
 def _sum(values: Iterable[Extent]) -> Extent:

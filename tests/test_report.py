@@ -1,5 +1,7 @@
 """report(): what was fused into each kernel, why a kernel stands apart, and what the user should know."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,50 @@ def test_figures_agree_with_their_nouns():
 )  # fmt: skip
 def test_figures_read_well(shown, text):
     assert shown == text
+
+
+def moved(f: sg.Function) -> list[tuple[object, object]]:
+    return [(line.bytes, line.flops) for line in f.report().launches]
+
+
+def total_flops(f: sg.Function) -> Any:
+    return sum(line.flops for line in f.report().launches)
+
+
+def test_bytes_are_each_read_once_and_written_once():
+    x, y = sg.input("x", (32, 64)), sg.input("y", (64,))
+    assert moved(sg.function([x, y], sg.tanh(x) * y + x)) == [(4 * (2 * 32 * 64 + 64), 3 * 32 * 64)]
+
+
+def test_a_state_updated_in_place_is_read_and_written():
+    g = sg.input("g", (1000,))
+    p = sg.state("p", np.ones(1000, np.float32))
+    assert moved(sg.function([g], [], updates={p: p - 0.1 * g})) == [(3 * 4000, 2000)]
+
+
+def test_adam_moves_seven_arrays():
+    g = sg.input("g", (4096,))
+    p = nn.Parameter(np.ones(4096, np.float32))
+    updates = optim.Adam(1e-3).minimize(sg.sum(p * g), [p])
+    largest = max(line.bytes for line in sg.function([g], [], updates, training=True).report().launches)
+    assert 7 * 4 * 4096 <= largest <= 7 * 4 * 4096 + 64  # p, m, v in and out, the gradient in
+
+
+def test_a_slice_and_a_gather_read_what_they_need():
+    table, rows = sg.input("table", (100_000, 8)), sg.input("rows", (16,), dtype=sg.int64)
+    assert moved(sg.function([table], sg.exp(table[:10]))) == [(2 * 4 * 80, 80)]
+    lines = sg.function([table, rows], sg.exp(sg.take(table, rows, axis=0))).report().launches
+    assert sum(line.bytes for line in lines if "exp" in line.title) == 2 * 4 * 16 * 8 + 16 * 8
+
+
+def test_flops_of_products():
+    a, b = sg.input("a", (5, 7, 33)), sg.input("b", (5, 33, 11))
+    assert total_flops(sg.function([a, b], sg.matmul(a, b))) == 2 * 5 * 7 * 33 * 11
+    x = sg.input("x", ("n", 33))
+    flops = total_flops(sg.function([x], x @ np.ones((33, 4), np.float32)))
+    assert flops.evaluate({"n": 10}) == 2 * 10 * 33 * 4
+
+
+def test_moving_data_is_no_arithmetic():
+    x = sg.input("x", (6, 4))
+    assert moved(sg.function([x], sg.concat([x, x], axis=0))) == [(4 * 24 * 3, 0)]

@@ -30,7 +30,11 @@ def _infer_matmul(x: TensorType, y: TensorType) -> TensorType:
     return TensorType((*x.shape[:-1], y.shape[-1]), x.dtype)
 
 
-MATMUL = Op("matmul", Kind.CONTRACTION, _infer_matmul, evaluate=np.matmul)
+def _depth(x: TensorType, y: TensorType) -> Extent:
+    return y.shape[-2]
+
+
+MATMUL = Op("matmul", Kind.CONTRACTION, _infer_matmul, evaluate=np.matmul, body=_depth)
 
 
 def _call_matmul(x: Any, y: Any) -> Value:
