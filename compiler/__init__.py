@@ -7,7 +7,7 @@ neither passes nor a code generator, whose import takes longer than all the rest
 from importlib import import_module
 from types import ModuleType
 
-LATER = frozenset({"pipeline", "recipe", "deploy", "profiler", "report"})
+LATER = frozenset({"pipeline", "recipe", "deploy", "probes", "profiler", "report"})
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -30,6 +32,9 @@ TASKS = 8  # shares for the threads; each works on memory of its own
 FMAS = 1 << 16  # rounds of a task
 MOVED = 1 << 26  # bytes that a call of a small triad moves at least
 L3 = 8 << 20  # where the system does not tell
+OWN = ("L1", "L2")  # levels that each core has for itself
+FILL = 0.6  # of a cache: what the triad's arrays take of it
+FEWEST, PROBING = 9, 0.1  # how often, and for how many seconds, a probe is timed for a profile
 
 TASK, ROUND, CHAIN, LANE = (Index(name) for name in ("task", "round", "chain", "lane"))
 
@@ -41,6 +46,62 @@ class Probe:
     call: Callable[[], object]
     flops: int = 0
     bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What kernels cannot exceed: flops and bytes per second."""
+
+    flops: float
+    bandwidth: float
+
+    def seconds(self, flops: int, moved: int) -> float:
+        """The least time for so much work (the roofline: Williams, Waterman and Patterson 2009)."""
+        return max(flops / self.flops, moved / self.bandwidth)
+
+    def bound_by_memory(self, flops: int, moved: int) -> bool:
+        return moved / self.bandwidth > flops / self.flops
+
+
+def least_seconds(probe: Probe, seconds: float) -> float:
+    """The quickest of the probe's calls within `seconds`: what disturbs it can only slow it down."""
+    probe.call()
+    times: list[float] = []
+    end = perf_counter() + seconds
+    while perf_counter() < end or len(times) < FEWEST:
+        start = perf_counter()
+        probe.call()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def capacity(level: str, size: int, threads: int) -> int:
+    """Bytes that so many threads have of a level of `levels`: the first two caches are each core's own."""
+    return size * threads if level in OWN else size
+
+
+def machine_limits(threads: int, working_set: int) -> Limits:
+    """Measured at the first call: peak, and bandwidth of the smallest memory that holds the working set."""
+    holding = (n for n, size in levels().items() if working_set <= capacity(n, size, threads))
+    return Limits(_peak(threads), _bandwidth(threads, next(holding, "memory")))
+
+
+@cache
+def _peak(threads: int) -> float:
+    probe = fma_probe(threads)
+    return probe.flops / least_seconds(probe, PROBING)
+
+
+@cache
+def _bandwidth(threads: int, level: str) -> float:
+    probe = level_probe(threads, level)
+    return probe.bytes / least_seconds(probe, PROBING)
+
+
+def level_probe(threads: int, level: str) -> Probe:
+    """A triad whose arrays fit into a level, and into no smaller one."""
+    size = capacity(level, levels()[level], threads)
+    return triad_probe(threads, size if level == "memory" else int(FILL * size))
 
 
 def levels() -> dict[str, int]:

@@ -5,27 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from compiler.aot.files import write_files
 from compiler.driver import Compiled, weight_array
 from compiler.jit.function import Code, NativeFunction
 from compiler.jit.load import link
+from compiler.jit.runtime import thread_count
 from compiler.jit.state import has_fast_entry
 from compiler.llvm.engine import LOCK
 from compiler.llvm.entry import emit_program
 from compiler.llvm.object import compile_module
 from compiler.llvm.target import Target
+from compiler.probes import machine_limits
+from compiler.profile_page import page_of
 from compiler.program import Argument, Program
 from compiler.report import KernelLine, report_of
 from symgraph.dimension import evaluate
+from symgraph.errors import ExportError
 from symgraph.types import TensorType, int64
 from symgraph.words import counted, duration
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One launch: median seconds, and the flops and bytes of memory that it needs for them."""
+    """One launch: median seconds, and the flops and bytes of memory that it needs for them.
+
+    `line` is the user's line that it ends with, `source` its text; `parameters` are the names of those that
+    it touches.
+    """
 
     kernel: str
     title: str
@@ -33,6 +43,8 @@ class Timed:
     seconds: float
     flops: int
     bytes: int
+    source: str = ""
+    parameters: tuple[str, ...] = ()
 
     @property
     def gflops(self) -> float:
@@ -44,30 +56,63 @@ class Timed:
         """GB/s that it reached."""
         return 1e-9 * self.bytes / self.seconds if self.seconds else 0.0
 
+    def __str__(self) -> str:
+        rates = f"{self.gflops:7.1f} GFLOP/s {self.gigabytes:6.1f} GB/s"
+        return f"{self.seconds * 1e6:10.1f} us {rates}  {self.kernel:5} {self.title}  ({self.line})"
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`str(profile)` is a table, slowest first; `by_line()` adds up what each user line costs."""
+    """`str(profile)` are two tables, slowest first: launches, and the user's lines; `save` makes a picture.
+
+    `threads` are the function's, `working_set` the bytes of all memory that a call touches.
+    """
 
     name: str
     launches: tuple[Timed, ...]
+    threads: int
+    working_set: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all launches, one after another."""
+        return sum(t.seconds for t in self.launches)
 
     def by_line(self) -> dict[str, float]:
-        total: dict[str, float] = {}
+        """Seconds of each of the user's lines, slowest first. A kernel counts for the line it ends with."""
+        return {line.line: line.seconds for line in self.lines()}
+
+    def lines(self) -> list[Timed]:
+        """The launches of each of the user's lines added up, slowest first."""
+        groups: dict[str, list[Timed]] = {}
         for launch in self.launches:
-            total[launch.line] = total.get(launch.line, 0.0) + launch.seconds
-        return dict(sorted(total.items(), key=lambda pair: -pair[1]))
+            groups.setdefault(launch.line, []).append(launch)
+        return sorted((_added(group) for group in groups.values()), key=lambda t: -t.seconds)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a flame graph to one .html file that needs nothing else: kernels under modules and lines,
+        width for time, colour for what holds a kernel up. The first call measures the machine's limits.
+
+        Raises ExportError for another suffix, and where the file cannot be written; no file is changed then.
+        """
+        target = Path(path)
+        if target.suffix != ".html":
+            raise ExportError(f"a profile is saved as .html, not as {target.name!r}")
+        limits = machine_limits(self.threads, self.working_set)
+        text = page_of(self.name, self.launches, limits)
+        return write_files(target.parent, {target.name: text.encode()}, frozenset())[target.name]
 
     def __str__(self) -> str:
-        rows = sorted(self.launches, key=lambda t: -t.seconds)
-        lines = [
-            f"{t.seconds * 1e6:10.1f} us {t.gflops:7.1f} GFLOP/s {t.gigabytes:6.1f} GB/s  {t.kernel:5} "
-            f"{t.title}  ({t.line})"
-            for t in rows
-        ]
-        total = sum(t.seconds for t in rows)
-        head = f"{self.name}: {duration(total)} in {counted(len(rows), 'launch', 'launches')}"
-        return "\n".join([head, *lines])
+        head = f"{self.name}: {duration(self.seconds)} in {counted(len(self.launches), 'launch', 'launches')}"
+        launches = map(str, sorted(self.launches, key=lambda t: -t.seconds))
+        return "\n".join([head, *launches, "by line:", *map(str, self.lines())])
+
+
+def _added(group: Sequence[Timed]) -> Timed:
+    """What one line costs."""
+    first, launches = group[0], counted(len(group), "launch", "launches")
+    sums = (sum(t.seconds for t in group), sum(t.flops for t in group), sum(t.bytes for t in group))
+    return Timed("", launches, first.line, *sums, source=first.source)
 
 
 def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) -> Profile:
@@ -75,11 +120,11 @@ def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) 
 
     State is put back afterwards.
     """
-    lowered = compiled.lowered
+    lowered, signature = compiled.lowered, compiled.native.signature
     weights = [weight_array(node) for node in lowered.memory.weights]
     kept = [w.copy() for w in weights]
     ticks = np.zeros(len(lowered.program.launches) + 1, np.int64)
-    sizes = compiled.native.signature.sizes(list(arrays))
+    sizes = signature.sizes(list(arrays))
     try:
         run = _clocked(lowered.program, [*weights, ticks], compiled.threads)
         seconds = _seconds(run, ticks, arrays, calls)
@@ -89,12 +134,15 @@ def profile_graph(compiled: Compiled, arrays: Sequence[np.ndarray], calls: int) 
                 weight[...] = value
     lines = report_of(compiled, str).launches
     timed = (_timed(line, float(s), sizes) for line, s in zip(lines, seconds, strict=True))
-    return Profile(lowered.program.name, tuple(timed))
+    outside = sum(evaluate(a.type.bytes, sizes) for a in (*signature.inputs, *signature.outputs))
+    memory = compiled.native.workspace_bytes(sizes) + outside + sum(w.nbytes for w in weights)
+    return Profile(lowered.program.name, tuple(timed), thread_count(compiled.threads), memory)
 
 
 def _timed(line: KernelLine, seconds: float, sizes: Mapping[str, int]) -> Timed:
     flops, moved = evaluate(line.flops, sizes), evaluate(line.bytes, sizes)
-    return Timed(line.kernel, line.title, line.lines[-1], seconds, flops, moved)
+    place = line.lines[-1]
+    return Timed(line.kernel, line.title, place, seconds, flops, moved, line.source, line.parameters)
 
 
 def _seconds(

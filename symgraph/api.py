@@ -27,6 +27,7 @@ from symgraph.value import Value
 
 if TYPE_CHECKING:
     import compiler.deploy
+    import compiler.probes
     import compiler.profiler
     import compiler.report
     from compiler.aot.export import Artifact
@@ -172,6 +173,23 @@ class Function:
     def __repr__(self) -> str:
         inputs = ", ".join(f"{n.name}: {n.type}" for n in self.graph.inputs)
         return f"<sg.function {self.name}({inputs})>"
+
+
+def probe_level(level: str, threads: int, seconds: float) -> tuple[int, float]:
+    """A memory's size in bytes and the bytes a second that a triad of ours reaches there; see `probe_peak`.
+
+    level: "L1", "L2" or "L3", or "memory" for what is beyond them.
+    """
+    probes = compiler.probes
+    probe = probes.level_probe(threads, level)
+    size = probes.capacity(level, probes.levels()[level], threads)
+    return size, probe.bytes / probes.least_seconds(probe, seconds)
+
+
+def probe_peak(threads: int, seconds: float) -> float:
+    """Flops a second of a loop of nothing but fma, on so many threads, timed for `seconds`."""
+    probe = compiler.probes.fma_probe(threads)
+    return probe.flops / compiler.probes.least_seconds(probe, seconds)
 
 
 def function(

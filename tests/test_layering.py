@@ -42,12 +42,14 @@ COMPILER = (
     ("passes", "lower", "jit"),
     ("pipeline", "memory", "aot"),
     ("grouping",),
-    ("recipe",),
+    ("recipe", "traffic"),
     ("request", "graph_key"),
     ("stored",),
     ("driver",),
     ("report", "deploy"),
-    ("profiler", "probes"),
+    ("probes",),
+    ("profile_page",),
+    ("profiler",),
 )
 CORE = {name for line in SYMGRAPH[:7] for name in line}  # what the compiler may know of the language
 DOORS = {"symgraph.api", "symgraph.library"}

@@ -16,11 +16,10 @@ def describe(function: sg.Function, arrays: tuple[np.ndarray, ...]) -> dict[str,
     """
     profile = function.profile(*arrays, calls=9)
     launches = sorted(profile.launches, key=lambda t: -t.seconds)
-    states = {n.attrs["state"] for n in function.graph.nodes if isinstance(n.attrs.get("state"), sg.State)}
     return {
         "bytes": sum(t.bytes for t in launches),
         "flops": sum(t.flops for t in launches),
-        "working_set": function.peak_bytes(*arrays) + sum(state.data.nbytes for state in states),
+        "working_set": profile.working_set,
         "kernels": function.report().kernels,
         "launches": [
             {"title": t.title, "line": t.line, "seconds": t.seconds, "bytes": t.bytes, "flops": t.flops}
