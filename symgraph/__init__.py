@@ -236,7 +236,8 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
-        raise AttributeError(f"module 'symgraph' has no attribute {name!r}")
+        hint = f"; there is sg.nn.{name}" if hasattr(nn, name) else ""
+        raise AttributeError(f"module 'symgraph' has no attribute {name!r}{hint}")
     found = getattr(import_module(f"symgraph.{_LATER[name]}"), name)
     globals()[name] = found
     return found

@@ -18,10 +18,9 @@ from symgraph.eager import State, Tensor
 from symgraph.errors import ExportError, GraphError, InputError
 from symgraph.graph import Graph, Node, check_update
 from symgraph.io import graph_to_json, write_document
-from symgraph.location import here
 from symgraph.reference import check_numerics as check_graph
 from symgraph.structure import encode, flatten, rebuild
-from symgraph.symbol import INPUT, Symbol, node_of
+from symgraph.symbol import INPUT, Symbol, node_of, placed
 from symgraph.text import graph_text
 from symgraph.value import Value
 
@@ -85,12 +84,12 @@ class Function:
 
     def _in_order(self, arrays: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """Inputs given by name, put where they belong."""
-        left = list(self._inputs[len(arrays) :])
-        unknown = [name for name in named if name not in left]
-        if unknown:
-            raise InputError(
-                f"{self.name}: there is no further input {unknown[0]!r}; the inputs are {list(self._inputs)}"
-            )
+        left = self._inputs[len(arrays) :]
+        for name in named:
+            if name in self._inputs and name not in left:
+                raise InputError(f"{self.name}: input {name!r} is given by its place and by its name")
+            if name not in left:
+                raise InputError(f"{self.name}: the inputs are {list(self._inputs)}, there is no {name!r}")
         missing = [name for name in left if name not in named]
         if missing:
             raise InputError(f"{self.name}: input {missing[0]!r} is missing")
@@ -211,9 +210,12 @@ def function(
         order, and raise NumericsError at the first that makes a NaN or infinity (slow).
     Raises GraphError, ShapeError, GradientError or CompileError, each with the user's line.
     """
-    nodes = _input_nodes((inputs,) if isinstance(inputs, Symbol) else tuple(inputs))
-    results = tuple(_result(label, leaf) for label, leaf in flatten(outputs))
-    graph = Graph(inputs=nodes, outputs=results, updates=_updates(updates))
+    try:
+        nodes = _input_nodes((inputs,) if isinstance(inputs, Value) else tuple(inputs))
+        results = tuple(_result(label, leaf) for label, leaf in flatten(outputs))
+        graph = Graph(inputs=nodes, outputs=results, updates=_updates(updates))
+    except GraphError as error:
+        raise placed(error) from None
     return function_of(
         graph, outputs, training=training, threads=threads, name=name, check_numerics=check_numerics
     )
@@ -238,22 +240,25 @@ def function_of(
 def _input_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
     for value in inputs:
         if not isinstance(value, Symbol) or value.node.op is not INPUT:
-            raise GraphError(f"function: inputs are made by sg.input, not {value!r}\n  at {here().quote()}")
+            raise GraphError(f"function: inputs are made by sg.input, not {_described(value)}")
     return tuple(value.node for value in inputs)
 
 
 def _result(label: str, leaf: Any) -> Node:
     if not isinstance(leaf, Value):
-        raise GraphError(f"function: output {label} is {leaf!r}, not a Symbol\n  at {here().quote()}")
+        got = f"{_described(leaf)}, expected a Symbol; sg.constant makes one of an array"
+        raise GraphError(f"function: output {label!r} is {got}")
     return node_of(leaf)
 
 
 def _updates(updates: Any) -> tuple[tuple[Node, Node], ...]:
-    pairs = () if updates is None else updates.items() if isinstance(updates, dict) else updates
+    if not isinstance(updates, dict | None):
+        expected = "updates is a dict of states and their new values"
+        raise GraphError(f"function: {expected}, not {_described(updates)}")
     made = []
-    for state, value in pairs:
+    for state, value in (updates or {}).items():
         if not isinstance(state, State):
-            raise GraphError(f"function: only a parameter or a state can be updated, not {state!r}")
+            raise GraphError(f"function: only a parameter or a state can be updated, not {_described(state)}")
         new = value if isinstance(value, Value) else Symbol.lift(np.asarray(value))
         pair = (node_of(state), node_of(new))
         check_update(*pair)
@@ -266,11 +271,14 @@ def _check_inputs(graph: Graph) -> None:
     names = [n.name for n in graph.inputs]
     for label in names:
         if names.count(label) > 1:
-            raise GraphError(f"function: two inputs are named {label!r}\n  at {here().quote()}")
+            error = f"two inputs are named {label!r}; give each sg.input a name of its own"
+            raise placed(GraphError(f"function: {error}"))
     declared = set(graph.inputs)
     for node in graph.nodes:
         if node.op is INPUT and node not in declared:
-            raise GraphError(
-                f"function: the outputs depend on input {node.name!r}, which is not among the inputs "
-                f"{[n.name for n in graph.inputs]}\n  at {here().quote()}\n  made at {node.location.quote()}"
-            )
+            error = f"the outputs depend on input {node.name!r}, which is not among the inputs {names}"
+            raise placed(GraphError(f"function: {error}"), [Symbol(node)])
+
+
+def _described(value: Any) -> str:
+    return f"a numpy array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.80}"

@@ -129,5 +129,5 @@ def explain_break(loss: Node, wanted: Node) -> str:
             if carries_gradient(node):
                 alive.add(node)
             else:
-                return f"the path breaks at {node.op.name} : {node.type}\n  at {node.location.quote()}"
+                return f"the path breaks at {node.op.name} : {node.type}, {node.location.quote()}"
     return "the path is broken"

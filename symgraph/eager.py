@@ -11,10 +11,11 @@ import numpy as np
 
 from symgraph import location
 from symgraph.chain_rule import Step, accumulate, pull_back
-from symgraph.errors import GradientError, ShapeError, StateError
+from symgraph.errors import GradientError, GraphError, ShapeError, StateError, SymgraphError
 from symgraph.graph import Node
 from symgraph.op import Op
-from symgraph.symbol import constant_node, make_node, state_node
+from symgraph.structure import map_structure
+from symgraph.symbol import constant_node, make_node, placed, state_node
 from symgraph.types import FLOATS, DType, TensorType
 from symgraph.value import Value, as_array
 
@@ -36,7 +37,7 @@ _mode = _Mode()
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Nothing inside is recorded on the tape."""
+    """Nothing inside can be gone back through by `backward`. Graphs are written inside as anywhere."""
     before, _mode.recording = _mode.recording, False
     try:
         yield
@@ -47,7 +48,7 @@ def no_grad() -> Iterator[None]:
 class Tensor(Value):
     """An array with a history. `grad` (an ndarray or None) accumulates over calls of `backward`."""
 
-    __slots__ = ("_type", "data", "grad", "record", "requires_grad", "tracked")
+    __slots__ = ("_type", "data", "forgotten", "grad", "record", "requires_grad", "tracked")
     priority: ClassVar[int] = 1
     applied: ClassVar[int] = 0  # ops run eagerly so far, in this process
 
@@ -57,6 +58,7 @@ class Tensor(Value):
         self.grad: np.ndarray | None = None
         self.record = record
         self.tracked = requires_grad
+        self.forgotten = False  # made from states under no_grad, without a record of how
         self._type: TensorType | None = None
 
     @property
@@ -75,12 +77,24 @@ class Tensor(Value):
             data = np.asarray(op.evaluate(*(o.data for o in operands), **attrs))
         result = Tensor(data)
         result._type = kind
-        if _mode.recording and any(o.tracked for o in operands):
-            result.record = Record(op, operands, attrs)
-            result.tracked = True
-            passes_on = data.dtype in FLOATS and op.vjp is not None
-            result.requires_grad = passes_on and any(o.requires_grad for o in operands)
+        if any(o.tracked for o in operands):
+            result._remember(Record(op, operands, attrs))
+        elif any(o.forgotten for o in operands):
+            result.forgotten = True
         return result
+
+    def _remember(self, record: Record) -> None:
+        """Keep how this came to be: for `backward`, and for graphs that this may become part of.
+
+        Under no_grad only what states and numbers make, so that no activation is held in memory.
+        """
+        op, operands, _ = record
+        if not _mode.recording and not all(o.tracked or _is_number(o.data) for o in operands):
+            self.forgotten = True
+            return
+        self.record, self.tracked = record, True
+        passes_on = _mode.recording and self.data.dtype in FLOATS and op.vjp is not None
+        self.requires_grad = passes_on and any(o.requires_grad for o in operands)
 
     @classmethod
     def lift(cls, array: np.ndarray) -> Tensor:
@@ -104,7 +118,10 @@ class Tensor(Value):
         `gradient` has this tensor's shape; it may be left out for a single element. The tape is kept,
         so a second call adds again; carry state between steps with `detach()`.
         """
-        seed = _seed_for(self, gradient)
+        try:
+            seed = _seed_for(self, gradient)
+        except SymgraphError as error:
+            raise placed(error) from None
         with no_grad():
             found = tape_gradients(self, seed, None)
         for leaf, value in found:
@@ -112,10 +129,18 @@ class Tensor(Value):
             leaf.grad = part.copy() if leaf.grad is None else leaf.grad + part
 
     def as_node(self) -> Node:
-        """This tensor in a graph: its history where it depends on parameters or state, else a constant."""
+        """This tensor in a graph: its history where it depends on parameters or state, else a constant.
+
+        Raises GraphError where that history is gone: it would stay what it is while they change.
+        """
         return _replay(self)
 
     def leaf_node(self) -> Node:
+        if self.forgotten:
+            raise GraphError(
+                f"a tensor {self.type} was made from parameters or states under no_grad and would be a "
+                "constant in this graph; make it outside, or say so with .detach()"
+            )
         return constant_node(self.data)
 
     def __len__(self) -> int:
@@ -138,6 +163,14 @@ class Tensor(Value):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype=dtype, copy=copy)
 
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        """numpy's own functions see the plain arrays: `np.mean(tensor)` is a number without a history."""
+        arguments, options = map_structure((arguments, options), _plain)
+        return function(*arguments, **options)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
     def __repr__(self) -> str:
         suffix = ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({np.array2string(self.data, separator=', ', prefix='tensor(')}{suffix})"
@@ -155,6 +188,8 @@ class State(Tensor):
     __slots__ = ("_node", "location", "name")
 
     def __init__(self, name: str, array: Any, requires_grad: bool = False):
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a state's name is a non-empty string, not {name!r:.40}")
         super().__init__(aligned_copy(as_array(array)), requires_grad)
         self.name = name
         self.tracked = True
@@ -192,6 +227,15 @@ class Parameter(State):
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}: {self.type})"
+
+
+def _is_number(array: np.ndarray) -> bool:
+    """Whether an array is one number, perhaps spread over a shape."""
+    return array.size == 1 or not any(array.strides)
+
+
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
 
 
 def _restored(kind: type[State], name: str, array: np.ndarray, requires_grad: bool) -> State:
@@ -267,7 +311,8 @@ def _seed_for(result: Tensor, gradient: Any) -> Tensor:
     if gradient is None:
         if result.data.size != 1:
             raise ShapeError(
-                f"backward: a gradient of shape {result.data.shape} is needed, or reduce to one number first"
+                f"backward: {result.type} is not one number; reduce it first, as in sg.sum(y).backward(), "
+                "or give a gradient of its shape"
             )
         return Tensor(np.ones_like(result.data))
     array = gradient.data if isinstance(gradient, Tensor) else np.asarray(gradient)

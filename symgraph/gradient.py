@@ -12,9 +12,8 @@ from symgraph.eager import State, Tensor, tape_gradients
 from symgraph.errors import GradientError, GraphError, ShapeError
 from symgraph.graph import Node
 from symgraph.op import Kind, Op
-from symgraph.ops.function import placed
 from symgraph.structure import flatten, rebuild
-from symgraph.symbol import Symbol, node_of
+from symgraph.symbol import Symbol, node_of, placed
 from symgraph.types import FLOATS
 from symgraph.value import Value
 
@@ -52,7 +51,8 @@ def _static(loss: Symbol, wanted: Sequence[Any]) -> list[Symbol]:
     reached = _reached_from(loss.node)
     for node in nodes:
         if node not in reached:
-            raise GradientError(f"grad: no gradient for {node.name}: {explain_break(loss.node, node)}")
+            reason = explain_break(loss.node, node)
+            raise placed(GradientError(f"grad: no gradient for {node.name}: {reason}"), [Symbol(node)])
     return [Symbol.apply(REQUEST, (loss, Symbol(node)), {}) for node in nodes]
 
 
@@ -88,7 +88,8 @@ def _eager(loss: Tensor, wanted: Sequence[Any]) -> list[Tensor]:
     found = {id(value): gradient for value, gradient in tape_gradients(loss, seed, wanted)}
     for position, value in enumerate(wanted):
         if id(value) not in found:
-            raise GradientError(f"grad: no gradient for {_name(value, position)}: {_eager_reason(value)}")
+            reason = f"{_name(value, position)}: {_eager_reason(value)}"
+            raise placed(GradientError(f"grad: no gradient for {reason}"), [value])
     return [found[id(value)] for value in wanted]
 
 

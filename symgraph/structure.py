@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from symgraph.errors import CheckpointError
@@ -40,6 +40,12 @@ def map_structure(structure: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(structure, list | tuple):
         return type(structure)(map_structure(part, function) for part in structure)
     return function(structure)
+
+
+def require_mapping(name: str, state: Any) -> None:
+    """Raises TypeError for anything but a dict, such as the path of a file that holds one."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{name}: expected a dict of arrays, as sg.load(path) gives, got {state!r:.60}")
 
 
 def encode(structure: Any) -> Any:

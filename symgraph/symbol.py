@@ -64,12 +64,39 @@ class Symbol(Value):
         raise TypeError(f"{self!r} cannot be iterated over; index it, or use sg.scan or sg.unstack")
 
     def __float__(self) -> float:
-        raise TypeError(f"{self!r} has no value while the graph is built")
+        raise TypeError(f"{self!r} has no value while the graph is built; {CALL}")
 
     __int__ = __index__ = __float__  # pyright: ignore[reportAssignmentType]
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError(f"{self!r} cannot become a numpy array; compile it with sg.function first")
+        raise TypeError(f"{self!r} is part of a graph and holds no numbers; {CALL}")
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        """`np.sum(symbol)` and the like are refused by name."""
+        name = function.__name__
+        raise TypeError(f"np.{name} was called on {self!r}; use a function of sg: numpy sees no numbers here")
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise TypeError(f"{self!r} cannot be printed as {spec!r}: it holds no numbers; {CALL}")
+        return repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in EAGER_ONLY:
+            raise AttributeError(f"{self!r} has no {name!r}, as eager tensors have; {EAGER_ONLY[name]}")
+        raise AttributeError(f"'Symbol' object has no attribute {name!r}")
+
+
+CALL = "compile it with sg.function and call that on arrays"
+# What users of PyTorch look for, and what to do in a graph.
+EAGER_ONLY = {
+    "backward": "ask for gradients with sg.grad(loss, parameters), or use an optimizer's minimize",
+    "grad": "ask for gradients with sg.grad(loss, parameters)",
+    "detach": "use sg.stop_gradient",
+    "data": CALL,
+    "item": CALL,
+    "numpy": CALL,
+}
 
 
 def make_node(op: Op, inputs: tuple[Node, ...], attrs: dict[str, Any], type_: TensorType) -> Node:

@@ -19,6 +19,7 @@ int64: DType = np.dtype(np.int64)
 bool_: DType = np.dtype(np.bool_)
 
 DTYPES = (float32, float64, int32, int64, bool_)
+ACCEPTED = ", ".join(map(str, DTYPES))
 FLOATS = (float32, float64)
 INTEGERS = (int32, int64)
 SHORT_NAMES = {float32: "f32", float64: "f64", int32: "i32", int64: "i64", bool_: "bool"}
@@ -32,10 +33,9 @@ def as_dtype(spec: object) -> DType:
     try:
         dtype = np.dtype(spec)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except TypeError as error:
-        raise DTypeError(f"not an element type: {spec!r}") from error
+        raise DTypeError(f"{spec!r} is no element type; expected one of {ACCEPTED}") from error
     if dtype not in DTYPES:
-        accepted = ", ".join(str(d) for d in DTYPES)
-        raise DTypeError(f"element type {dtype} is not supported; expected one of {accepted}")
+        raise DTypeError(f"element type {dtype} is not supported; expected one of {ACCEPTED}")
     return dtype
 
 

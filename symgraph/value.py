@@ -100,8 +100,8 @@ class Value:
         if method == "__call__" and operator is not None and not options:
             return operator(*inputs)
         raise TypeError(
-            f"np.{ufunc.__name__} was called on a symgraph {type(self).__name__}; "
-            f"use sg.{ufunc.__name__} instead (numpy cannot see inside a graph)"
+            f"np.{ufunc.__name__} was called on a symgraph {type(self).__name__}; use sg.{ufunc.__name__}, "
+            "which keeps the graph and its gradients"
         )
 
     __hash__ = object.__hash__
@@ -139,12 +139,13 @@ def as_array(data: Any, dtype: DType | None = None) -> np.ndarray:
 
 
 def _from_python(data: Any) -> np.ndarray:
+    expected = f"expected a value, an array, or numbers in lists, got {data!r:.60}"
     try:
         array = np.asarray(data)
     except (ValueError, TypeError) as error:
-        raise DTypeError(f"cannot make an array of {type(data).__name__}: {error}") from error
+        raise DTypeError(f"{expected}: {error}") from error
     if array.dtype.kind not in "biuf":
-        raise DTypeError(f"cannot make an array of {type(data).__name__} (numpy says {array.dtype})")
+        raise DTypeError(expected)
     if array.dtype.kind in "iu":
         array = array.astype(int64)
     return array

@@ -80,11 +80,11 @@ def test_missing_and_surplus_inputs(arrays):
 def test_inputs_by_name():
     labels = np.ones(3, np.int64)
     assert PAIR(GOOD, y=labels) == PAIR(y=labels, x=GOOD) == PAIR(GOOD, labels)
-    with pytest.raises(sg.InputError, match="no further input 'z'"):
+    with pytest.raises(sg.InputError, match="there is no 'z'"):
         PAIR(GOOD, z=labels)
     with pytest.raises(sg.InputError, match="input 'y' is missing"):
         PAIR(x=GOOD)
-    with pytest.raises(sg.InputError, match="no further input 'x'"):
+    with pytest.raises(sg.InputError, match="by its place and by its name"):
         PAIR(GOOD, x=GOOD)
 
 

@@ -80,7 +80,7 @@ def split(
 def _aligned(name: str, arrays: Sequence[Any]) -> tuple[np.ndarray, ...]:
     if not arrays:
         raise InputError(f"{name}: expected at least one array")
-    made = tuple(np.asarray(array) for array in arrays)
+    made = tuple(_as_array(name, position, array) for position, array in enumerate(arrays))
     for position, array in enumerate(made):
         if array.ndim == 0:
             raise InputError(f"{name}: array {position} has no axes, so it has no rows")
@@ -90,3 +90,10 @@ def _aligned(name: str, arrays: Sequence[Any]) -> tuple[np.ndarray, ...]:
     if len(set(rows)) > 1:
         raise InputError(f"{name}: the arrays have different numbers of rows, {rows}")
     return made
+
+
+def _as_array(name: str, position: int, array: Any) -> np.ndarray:
+    try:
+        return np.asarray(array)
+    except ValueError as error:  # rows of different lengths
+        raise InputError(f"{name}: array {position}: {error}") from None

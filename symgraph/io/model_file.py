@@ -111,7 +111,8 @@ def _tree_to_json(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Json
     if type(value) is float:
         return {"float": value.hex()}
     if not isinstance(value, Number) and not hasattr(value, "__array__"):
-        raise CheckpointError(f"{path or 'value'}: a {type(value).__name__} cannot be saved")
+        expected = "expected arrays, numbers, strings and None, in dicts, or what has a state_dict"
+        raise CheckpointError(f"{path or 'value'}: {expected}, got {value!r:.60}")
     name = path or "value"
     while name in tensors:
         name += "'"

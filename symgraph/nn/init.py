@@ -83,6 +83,14 @@ def orthogonal(shape: Shape, gain: float = 1.0, dtype: DType = float32) -> np.nd
     return np.ascontiguousarray(gain * matrix.reshape(sizes)).astype(as_dtype(dtype))
 
 
+def whole_sizes(what: str, *sizes: Any) -> tuple[int, ...]:
+    """The sizes of a layer, if they are whole numbers from 0. Raises ShapeError."""
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+            raise ShapeError(f"{what}: sizes are whole numbers from 0, not {size!r}")
+    return tuple(map(int, sizes))
+
+
 def _with_std(shape: Shape, distribution: str, std: float, dtype: DType) -> np.ndarray:
     if distribution == "normal":
         return normal(shape, 0.0, std, dtype)

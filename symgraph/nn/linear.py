@@ -21,6 +21,7 @@ class Linear(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: DType = float32):
+        in_features, out_features = init.whole_sizes("Linear", in_features, out_features)
         self.in_features = in_features
         self.out_features = out_features
         bound = in_features**-0.5 if in_features else 0.0

@@ -9,8 +9,9 @@ import numpy as np
 
 from symgraph.eager import Parameter, State
 from symgraph.errors import StateError, SymgraphError
-from symgraph.ops.function import placed
 from symgraph.random import Generator
+from symgraph.structure import require_mapping
+from symgraph.symbol import placed
 from symgraph.words import counted
 
 UNNAMED = "parameter"  # the name of a Parameter made without one
@@ -122,6 +123,7 @@ class Module:
         With strict=False missing and surplus keys are left out and returned. Raises StateError that lists
         every difference; then nothing was assigned.
         """
+        require_mapping("load_state_dict", state)
         own = dict(self._entries())
         arrays = {key: np.asarray(state[key]) for key in own if key in state}
         missing = [key for key in own if key not in state]

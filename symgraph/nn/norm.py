@@ -46,6 +46,7 @@ class BatchNorm(Module):
         track_running_stats: bool = True,
         dtype: DType = float32,
     ):
+        init.whole_sizes("BatchNorm", num_features)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -176,6 +177,7 @@ class GroupNorm(Module):
         affine: bool = True,
         dtype: DType = float32,
     ):
+        init.whole_sizes("GroupNorm", num_groups, num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise ShapeError(f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups")
         self.num_groups = num_groups
@@ -199,6 +201,7 @@ class InstanceNorm(Module):
     """Each channel of each sample standardized over all later axes (Ulyanov et al. 2016)."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False, dtype: DType = float32):
+        init.whole_sizes("InstanceNorm", num_features)
         self.num_features = num_features
         self.eps = eps
         self.affine = affine
@@ -225,7 +228,8 @@ class InstanceNorm2d(InstanceNorm):
 
 
 def _as_tuple(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(e) for e in shape)
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    return init.whole_sizes("normalized_shape", *sizes)
 
 
 def _last_axes(layer: Module, x: Any, shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:

@@ -152,12 +152,19 @@ def _share(wins: Any, ties: Any, g: Any) -> Any:
 
 
 @elementwise(NUMERIC)
-def clip(k: Any, x: Any, *, min: float, max: float) -> Any:
-    """x limited to [min, max]; NaN stays NaN."""
-    low, high = k.constant(min, x.dtype), k.constant(max, x.dtype)
-    return k.where(x < low, low, k.where(x > high, high, x))
+def clip(k: Any, x: Any, *, min: float | None = None, max: float | None = None) -> Any:
+    """x limited to [min, max], on a side that is None not at all; NaN stays NaN."""
+    if max is not None:
+        high = k.constant(max, x.dtype)
+        x = k.where(x > high, high, x)
+    if min is not None:
+        low = k.constant(min, x.dtype)
+        x = k.where(x < low, low, x)
+    return x
 
 
 @clip.vjp
-def clip_vjp(x: Any, out: Any, g: Any, *, min: float, max: float) -> Any:
-    return where((x >= min) & (x <= max), g, 0.0)
+def clip_vjp(x: Any, out: Any, g: Any, *, min: float | None = None, max: float | None = None) -> Any:
+    if min is not None:
+        g = where(x >= min, g, 0.0)
+    return g if max is None else where(x <= max, g, 0.0)

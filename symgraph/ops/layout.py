@@ -14,6 +14,7 @@ from symgraph.ops.function import Function, lift_all, lift_like, telling_where
 from symgraph.symbol import Symbol
 from symgraph.types import TensorType, as_shape
 from symgraph.value import Value, apply, broadcast_shapes, common_dtype
+from symgraph.words import counted
 
 Bounds = tuple[tuple[Extent, Extent, int], ...]
 
@@ -22,7 +23,7 @@ def normal_axis(name: str, axis: int, rank: int) -> int:
     if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
         raise ShapeError(f"{name}: an axis is an int, not {axis!r}")
     if not -rank <= axis < rank:
-        raise ShapeError(f"{name}: axis {axis} does not exist, there are {rank} axes")
+        raise ShapeError(f"{name}: axis {axis} does not exist in a value of {counted(rank, 'axis', 'axes')}")
     return int(axis) % rank
 
 
@@ -81,8 +82,10 @@ def _call_reshape(x: Any, shape: Any) -> Value:
 
 def _solve(value: Value, entries: tuple[Any, ...]) -> tuple[Any, ...]:
     known = as_shape([e for e in entries if not (isinstance(e, int) and e == -1)])
+    if len(known) != len(entries) - 1:
+        raise ShapeError(f"reshape: only one extent may be -1, got {list(entries)}")
     left = divide(value.type.size, product(known))
-    if len(known) != len(entries) - 1 or left is None:
+    if left is None:
         raise ShapeError(f"reshape: {value.type} does not fit into {list(entries)}")
     return tuple(left if isinstance(e, int) and e == -1 else e for e in entries)
 
@@ -257,7 +260,10 @@ def padded(x: Any, widths: tuple[tuple[Extent, Extent, int], ...], value: float 
 def _call_pad(x: Any, pad_width: Any, value: float = 0) -> Value:
     """x with a constant border: `pad_width` is one (before, after) for each axis, or one for all."""
     tensor = lift_like(x, (x,))
-    pairs = np.broadcast_to(np.asarray(pad_width, dtype=object), (tensor.ndim, 2)).tolist()
+    try:
+        pairs = np.broadcast_to(np.asarray(pad_width, dtype=object), (tensor.ndim, 2)).tolist()
+    except ValueError:
+        raise ShapeError(f"pad: {pad_width!r} is no (before, after) for each axis of {tensor.type}") from None
     for before, after in pairs:
         if not (isinstance(before, int) and isinstance(after, int)) or before < 0 or after < 0:
             raise ShapeError(f"pad: widths are ints from 0, got {(before, after)}")
@@ -301,9 +307,16 @@ CONCAT = Op(
 )
 
 
+def listed(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """The values of a list. Raises TypeError for a value alone, whose own slices were hardly meant."""
+    if isinstance(values, Value):
+        raise TypeError(f"{name}: expected a list of values, as in sg.{name}([x, y]), got {values!r}")
+    return tuple(values)
+
+
 def _call_concat(values: Sequence[Any], axis: int = 0) -> Value:
     """Values joined along an existing axis; other extents must agree."""
-    parts = tuple(values)
+    parts = listed("concat", values)
     if not parts:
         raise ShapeError("concat: at least one value is needed")
     lifted = lift_all(parts)
@@ -333,7 +346,11 @@ def concat_vjp(*operands: Any, axis: int) -> Any:
 @telling_where
 def stack(values: Sequence[Any], axis: int = 0) -> Value:
     """Values of one shape joined along a new axis."""
-    return concat([expand_dims(v, axis) for v in lift_all(tuple(values))], axis)
+    parts = lift_all(listed("stack", values))
+    for part in parts:
+        if part.shape != parts[0].shape:
+            raise ShapeError(f"stack: {parts[0].type} and {part.type} differ in shape")
+    return concat([expand_dims(part, axis) for part in parts], axis)
 
 
 @telling_where

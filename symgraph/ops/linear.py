@@ -21,6 +21,7 @@ from symgraph.ops.layout import (
 from symgraph.ops.reduce import sum_
 from symgraph.types import TensorType
 from symgraph.value import Value, apply, broadcast_shapes, promote
+from symgraph.words import counted
 
 
 def _infer_matmul(x: TensorType, y: TensorType) -> TensorType:
@@ -76,7 +77,7 @@ def einsum(equation: str, *operands: Any) -> Value:
     """
     terms, output = _parse(equation, len(operands))
     values = [lift_like(v, operands) for v in promote("einsum", operands)]
-    _check_sizes(terms, values)
+    _check_sizes(equation, terms, values)
     value, letters = values[0], terms[0]
     for i, (right, right_letters) in enumerate(zip(values[1:], terms[1:], strict=True), start=2):
         later = set(output).union(*terms[i:])
@@ -86,10 +87,12 @@ def einsum(equation: str, *operands: Any) -> Value:
 
 
 def _parse(equation: str, count: int) -> tuple[list[str], str]:
+    if not isinstance(equation, str):
+        raise TypeError(f"einsum: first comes the equation, as in 'ij,jk->ik', not {equation!r}")
     left, arrow, output = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != count:
-        raise ShapeError(f"einsum: {equation!r} has {len(terms)} operands, {count} were given")
+        raise ShapeError(f"einsum: {equation!r} has {counted(len(terms), 'operand')}, got {count}")
     if not all(c.isalpha() for c in "".join(terms) + output):
         raise ShapeError(f"einsum: {equation!r} may only hold letters, commas and one arrow")
     if not arrow:
@@ -103,14 +106,16 @@ def _parse(equation: str, count: int) -> tuple[list[str], str]:
     return terms, output
 
 
-def _check_sizes(terms: list[str], values: list[Value]) -> None:
+def _check_sizes(equation: str, terms: list[str], values: list[Value]) -> None:
     sizes: dict[str, Extent] = {}
     for term, value in zip(terms, values, strict=True):
         if value.ndim != len(term):
             raise ShapeError(f"einsum: {term!r} names {len(term)} axes, the operand is {value.type}")
         for letter, extent in zip(term, value.shape, strict=True):
             if sizes.setdefault(letter, extent) != extent:
-                raise ShapeError(f"einsum: {letter!r} is {sizes[letter]} and {extent}")
+                types = " and ".join(str(v.type) for v in values)
+                both = f"{letter!r} is both {sizes[letter]} and {extent}"
+                raise ShapeError(f"einsum: in {equation!r} of {types} the axis {both}")
 
 
 def _sum_out(value: Value, letters: str, keep: set[str]) -> tuple[Value, str]:

@@ -57,6 +57,7 @@ def _reduction(name: str, reducer: str, evaluate: Callable[..., Any], doc: str) 
         return expand_dims(result, axes) if keepdims and axes else result
 
     call.__doc__ = doc
+    call.__name__ = call.__qualname__ = name
     return Function(op, call, call)
 
 

@@ -13,9 +13,10 @@ from symgraph.errors import DTypeError, ShapeError, StateError
 from symgraph.gradient import grad
 from symgraph.ops.arithmetic import add
 from symgraph.ops.casting import cast
+from symgraph.structure import require_mapping
 from symgraph.symbol import Symbol
 from symgraph.types import FLOATS, float64
-from symgraph.value import Value
+from symgraph.value import Number, Value
 
 Rate = float | Value
 
@@ -143,6 +144,7 @@ class Optimizer:
         """
         if parameters is not None:
             self._groups_of([p for p in _checked_parameters(parameters) if p.requires_grad])
+        require_mapping("load_state_dict", state)
         own = self._entries()
         problems = [f"{key}: missing" for key in own if key not in state]
         problems += [f"{key}: not a slot of this optimizer" for key in state if key not in own]
@@ -178,10 +180,12 @@ def _put(entries: dict[str, State], key: str, state: State) -> None:
 
 def _checked_rate(lr: Any) -> Rate:
     if not isinstance(lr, Value):
-        rate = float(lr)
-        if not 0.0 <= rate < float("inf"):
+        if not isinstance(lr, Number):
+            hint = "" if isinstance(lr, str) else "; parameters are given to minimize or step"
+            raise TypeError(f"lr: expected a number, got {lr!r:.40}{hint}")
+        if not 0.0 <= lr < float("inf"):
             raise ValueError(f"lr: expected a finite number from 0, got {lr!r}")
-        return rate
+        return float(lr)
     if lr.shape != ():
         raise ShapeError(f"lr: expected a scalar, got {lr.type}")
     if lr.dtype not in FLOATS:
@@ -198,12 +202,13 @@ def check_range(name: str, value: float, below: float = 1.0) -> float:
 
 def _checked_parameters(parameters: Iterable[State]) -> list[State]:
     """Each parameter once, in the order given."""
-    if isinstance(parameters, Value):
+    if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         raise TypeError("parameters: expected an iterable of them, as in model.parameters() or [p]")
     unique = list(dict.fromkeys(parameters))
     for parameter in unique:
         if not isinstance(parameter, State):
-            raise TypeError(f"parameters: expected nn.Parameter, got {type(parameter).__name__}")
+            got = type(parameter).__name__
+            raise TypeError(f"parameters: expected those of model.parameters(), got {got}")
     if not unique:
         raise ValueError("parameters: there are none to learn")
     return unique

@@ -36,7 +36,7 @@ class SGD(Optimizer):
         self.counts_steps = bool(momentum and dampening)
 
     def scalars(self, step: Value) -> Mapping[str, Any]:
-        return {"first": less_equal(step, 1.0)} if self.counts_steps else {}
+        return {"first": less_equal(step, 1.0)}
 
     def update(
         self, parameter: Any, gradient: Any, slots: Mapping[str, Any], scalars: Mapping[str, Any]
