@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from compiler.profiler import Profile
     from compiler.report import Report
 
+MOST_DRAWN = 2000  # nodes of a graph whose fused kernels are drawn with all that is in them
+
 # Functions that change states run one at a time: two of them may share a state.
 _updates_lock = threading.Lock()
 
@@ -105,12 +107,20 @@ class Function:
         return self.report().text(self._known(stage))
 
     def draw(self, path: str | Path, stage: str = "clusters") -> Path:
-        """One stage of the compilation as a picture: .dot, .svg, .png or .html by suffix."""
+        """One stage of the compilation as a picture: .dot, .svg, .png or .html by suffix.
+
+        "clusters" frames what was fused into each kernel; "kernels" folds each frame into one box, as
+        "clusters" does by itself for graphs of more than MOST_DRAWN nodes.
+        """
         lowered = self._compiled.lowered
         graphs = {s.name: s.graph for s in lowered.stages}
         if self._known(stage) in graphs:
             return viz.draw(graphs[stage], path, title=f"{self.name}: {stage}")
-        groups = [(c.title(), frozenset(c.nodes)) for c in lowered.plan.clusters]
+        if stage not in ("clusters", "kernels"):
+            raise ExportError(f"draw: stage {stage!r} is text; see it with text({stage!r})")
+        groups = [(c.title(), tuple(c.nodes)) for c in lowered.plan.clusters]
+        if stage == "kernels" or len(lowered.graph.nodes) > MOST_DRAWN:
+            return viz.draw_folded(lowered.graph, path, groups, f"{self.name}: fused kernels, a box each")
         return viz.draw(lowered.graph, path, clusters=groups, title=f"{self.name}: fused kernels")
 
     def export(

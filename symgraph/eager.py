@@ -89,7 +89,7 @@ class Tensor(Value):
         Under no_grad only what states and numbers make, so that no activation is held in memory.
         """
         op, operands, _ = record
-        if not _mode.recording and not all(o.tracked or _is_number(o.data) for o in operands):
+        if not _mode.recording and not all(o.tracked or is_number(o.data) for o in operands):
             self.forgotten = True
             return
         self.record, self.tracked = record, True
@@ -229,7 +229,7 @@ class Parameter(State):
         return f"Parameter({self.name}: {self.type})"
 
 
-def _is_number(array: np.ndarray) -> bool:
+def is_number(array: np.ndarray) -> bool:
     """Whether an array is one number, perhaps spread over a shape."""
     return array.size == 1 or not any(array.strides)
 

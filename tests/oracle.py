@@ -294,24 +294,24 @@ def _spread(statistic: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return np.expand_dims(statistic, axes)
 
 
-@meaning("logsumexp_over")
+@meaning("logsumexp")
 def logsumexp_over(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
     for axis in sorted(axes, reverse=True):
         x = np.logaddexp.reduce(x, axis)
     return x
 
 
-@meaning("softmax_along")
+@meaning("softmax")
 def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     return np.exp(x - _spread(logsumexp_over(x, axes=(axis,)), (axis,)))
 
 
-@meaning("log_softmax_along")
+@meaning("log_softmax")
 def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     return x - _spread(logsumexp_over(x, axes=(axis,)), (axis,))
 
 
-@meaning("standardize_over")
+@meaning("standardize")
 def standardize_over(x: np.ndarray, *, axes: tuple[int, ...], eps: float) -> np.ndarray:
     count = math.prod(x.shape[a] for a in axes)
     centered = x - x.sum(axes, keepdims=True) / np.float64(count)
@@ -319,7 +319,7 @@ def standardize_over(x: np.ndarray, *, axes: tuple[int, ...], eps: float) -> np.
     return centered / np.sqrt(variance + eps)
 
 
-@meaning("cross_entropy_each")
+@meaning("cross_entropy")
 def cross_entropy_each(logits: np.ndarray, labels: np.ndarray, *, axis: int) -> np.ndarray:
     chosen = np.take_along_axis(logits, np.expand_dims(labels, axis), axis)
     return logsumexp_over(logits, axes=(axis,)) - np.squeeze(chosen, axis)

@@ -354,12 +354,12 @@ SAMPLES: dict[str, Line] = {
         + each(_two_ways, [((4, 3), (4,)), ((3, "n"), (3,))]) + each(_powers, [((2, 3),), ((),)])
         + indexed(_looked_up, (7, 3), ("n",), 7, -7),
     "random_uniform": drawn(random_uniform),
-    "softmax_along": along(nn.softmax) + each(nn.softmax, [((1,),), ((2, 3, 5),)], axis=-1),
-    "log_softmax_along": along(nn.log_softmax) + each(nn.log_softmax, [((1,),), ((2, 3, 5),)], axis=-1),
-    "logsumexp_over": over(sg.logsumexp),
-    "standardize_over": each(nn.layer_norm, [(("n", 33),), ((2, 3, 4),)])
+    "softmax": along(nn.softmax) + each(nn.softmax, [((1,),), ((2, 3, 5),)], axis=-1),
+    "log_softmax": along(nn.log_softmax) + each(nn.log_softmax, [((1,),), ((2, 3, 5),)], axis=-1),
+    "logsumexp": over(sg.logsumexp),
+    "standardize": each(nn.layer_norm, [(("n", 33),), ((2, 3, 4),)])
         + each(nn.batch_norm, [((9, 17),), ((2, 3, 4),)]),
-    "cross_entropy_each":
+    "cross_entropy":
         indexed(lambda x, i: nn.cross_entropy(x, i, reduction="none"), ("n", 10), ("n",), 10)
         + indexed(lambda x, i: nn.cross_entropy(x, i, axis=1), (2, 3, 4), (2, 4), 3),
 }  # fmt: skip

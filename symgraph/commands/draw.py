@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage",
         metavar="NAME",
-        help="of a compiled function: 'written', a pass, or 'clusters' (the fused kernels, the default)",
+        help="of a compiled function: 'written', a pass, 'clusters' (the fused kernels, the default), "
+        "or 'kernels' (a box each)",
     )
 
 

@@ -31,7 +31,7 @@ def _infer_cross_entropy(logits: TensorType, labels: TensorType, *, axis: int) -
     return TensorType(expected, logits.dtype)
 
 
-@composite(_infer_cross_entropy)
+@composite("cross_entropy", _infer_cross_entropy)
 def cross_entropy_each(logits: Any, labels: Any, *, axis: int) -> Any:
     """-log(softmax(logits)[label]) of each sample."""
     chosen = where(_one_hot(logits, labels, axis), logits, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from symgraph.errors import ShapeError
+from symgraph.op import Infer
 from symgraph.ops.arithmetic import square
 from symgraph.ops.composite import composite
 from symgraph.ops.elementary import exp, log, rsqrt
@@ -16,12 +17,17 @@ from symgraph.types import FLOATS, TensorType
 from symgraph.value import Value
 
 
-def _same(x: TensorType, **_: Any) -> TensorType:
-    require("softmax", x.dtype, FLOATS)
-    return x
+def _same_as(name: str) -> Infer:
+    """The operand's type; floats only."""
+
+    def infer(x: TensorType, **_: Any) -> TensorType:
+        require(name, x.dtype, FLOATS)
+        return x
+
+    return infer
 
 
-@composite(_same)
+@composite("softmax", _same_as("softmax"))
 def softmax_along(x: Any, *, axis: int) -> Any:
     """exp(x - max) / sum(exp(x - max)) along one axis."""
     e = exp(x - back(max_(x, axis), x, (axis,)))
@@ -34,7 +40,7 @@ def softmax_vjp(x: Any, out: Any, g: Any, *, axis: int) -> Any:
     return inner - out * back(sum_(inner, axis), x, (axis,))
 
 
-@composite(_same)
+@composite("log_softmax", _same_as("log_softmax"))
 def log_softmax_along(x: Any, *, axis: int) -> Any:
     """x - max - log(sum(exp(x - max))) along one axis."""
     shifted = x - back(max_(x, axis), x, (axis,))
@@ -51,7 +57,7 @@ def _reduced(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     return TensorType(tuple(e for i, e in enumerate(x.shape) if i not in axes), x.dtype)
 
 
-@composite(_reduced)
+@composite("logsumexp", _reduced)
 def logsumexp_over(x: Any, *, axes: tuple[int, ...]) -> Any:
     """log(sum(exp(x))) over axes, without overflow; infinities pass through."""
     largest = max_(x, axes)
@@ -87,12 +93,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Value:
     return expand_dims(result, axes) if keepdims and axes else result
 
 
-def _infer_standardize(x: TensorType, *, axes: tuple[int, ...], eps: float) -> TensorType:
-    require("normalization", x.dtype, FLOATS)
-    return x
-
-
-@composite(_infer_standardize)
+@composite("standardize", _same_as("normalization"))
 def standardize_over(x: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     """(x - mean) / sqrt(var + eps) over axes; the biased variance."""
     centered = x - back(mean(x, axes), x, axes)

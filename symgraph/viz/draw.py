@@ -15,6 +15,7 @@ from symgraph.symbol import INPUT, Symbol
 from symgraph.viz.build import Clusters, picture_of
 from symgraph.viz.dot import dot_text
 from symgraph.viz.files import write_whole
+from symgraph.viz.folded import folded_picture
 from symgraph.viz.graphviz_program import run_dot
 from symgraph.viz.groups import by_line, checked
 from symgraph.viz.model import module_picture
@@ -46,10 +47,21 @@ def draw(
     is missing, fails or takes over 30 s, the .dot is written beside it and ExportError raised. A file
     appears whole or not at all.
     """
+    target = _checked(path)
+    return write_picture(make_picture(what, detail=detail, clusters=clusters, title=title), target)
+
+
+def draw_folded(graph: Graph, path: str | os.PathLike[str], clusters: Clusters, title: str) -> Path:
+    """Write a picture with one box for each cluster, in a format of `draw`."""
+    target = _checked(path)
+    return write_picture(folded_picture(graph, clusters, title), target)
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
         raise ExportError(f"draw: {target.name!r} ends in none of {', '.join(FORMATS)}")
-    return write_picture(make_picture(what, detail=detail, clusters=clusters, title=title), target)
+    return target
 
 
 def make_picture(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 from symgraph import location
-from symgraph.eager import State, Tensor, tape_order
+from symgraph.eager import State, Tensor, is_number, tape_order
 from symgraph.graph import Graph, Node
 from symgraph.symbol import CONSTANT, INPUT, STATE, Symbol
 from symgraph.value import Value
@@ -66,8 +66,8 @@ def _leaf(value: Tensor, name: str | None) -> Node:
         return value.leaf_node()
     if value.requires_grad:
         op, attrs = STATE, {"name": name or "leaf", "state": value}
-    elif value.data.size == 1 and name is None:
-        op, attrs = CONSTANT, {"value": value.data}
+    elif name is None and value.data.size and is_number(value.data):
+        op, attrs = CONSTANT, {"value": value.data.flat[0]}
     else:
         op, attrs = INPUT, {"name": name or "array", "type": value.type}
     return Node(op=op, inputs=(), attrs=attrs, type=value.type, location=location.UNKNOWN)

@@ -38,7 +38,7 @@ def test_what_is_expanded_keeps_the_users_word_and_line():
     y = nn.softmax(x)  # this line
     graph = expand_composites(graph_of([x], y))
     made = [n for n in graph.nodes if n.inputs]
-    assert {word_of(n) for n in made} == {"softmax_along"}
+    assert {word_of(n) for n in made} == {"softmax"}
     assert {n.location.line for n in made} == {y.node.location.line}
 
 

@@ -37,7 +37,7 @@ def test_a_bias_before_batch_norm_is_dropped():
     graph = graph_of([X], nn.batch_norm(X + parameter(4, name="b")))
     becomes(graph, """
         %0 = input "x" : f32[n, 4]
-        %1 = standardize_over(%0, axes=(0,), eps=1e-05) : f32[n, 4]
+        %1 = standardize(%0, axes=(0,), eps=1e-05) : f32[n, 4]
         outputs: %1
         """, drop_removed_bias)  # fmt: skip
     agrees(graph, drop_removed_bias(graph), batch(7))
