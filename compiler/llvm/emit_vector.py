@@ -1,4 +1,10 @@
-"""Vector loops: whole vectors first, then masked ones for the remainder."""
+"""Vector loops: whole vectors first, then masked ones for the remainder.
+
+A load that straddles two lines of the cache takes up to twice the time where it comes from memory, and numpy
+aligns large arrays to 16 bytes. So a loop that only reads such an array has whole vectors where they are
+aligned in it, and masked ones on either side; but not where lanes are added up, as then an array's address
+would decide in which order.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +18,28 @@ from compiler.llvm.emit_value import Value, broadcast, integer, iota_text
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Accumulate, Alloc, Buffer, Cast, Const, For, Index, Load, Store
 from compiler.loop.walk import expressions, postorder, statements
+from symgraph.dimension import product, typical
 from symgraph.types import DType, bool_, float32, float64, int64
 
 STRAIGHT = 8  # vectors of a static loop that are written one after another
 COPIES = 4  # partial results of a reduction, which hide the latency of an addition
 SMALL, MEDIUM = 32, 100  # operations of a body that is worth COPIES, or half of them
+LINE = 64  # bytes of the cache's unit
+LARGE = 1 << 20  # bytes of an array along which a loop's vectors are aligned
 FLUSH = 16  # unrolled iterations whose sum stays in one level
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What holds for every run of one vector loop: found once, however often it is unrolled."""
+    """What holds for every run of one vector loop: found once, however often it is unrolled.
+
+    `aligned` is the buffer that its vectors are aligned in, if any.
+    """
 
     widest: DType
     places: dict[Place, Buffer]
     copies: int
+    aligned: Buffer | None
 
 
 def plan(loop: For) -> Plan:
@@ -37,6 +50,7 @@ def plan(loop: For) -> Plan:
         float64 if float64 in dtypes else int64 if dtypes == {int64} else float32,
         places,
         _copies(loop) if places else 1,
+        None if places or loop.step != 1 else _longest(loop),
     )
 
 
@@ -57,9 +71,11 @@ class VectorLoop:
         self.start, self.stop = bounds
         first, last = self.start.literal, self.stop.literal
         self.count = None if first is None or last is None else len(range(first, last, loop.step))
+        self.vector_bytes = evaluator.memory.vector_bytes
         self.lanes = self._choose_lanes(target.lanes(plan.widest))
         self.copies = plan.copies
         self.reductions = Reductions(evaluator.memory, plan.places, self.lanes, self.copies)
+        self.aligned = plan.aligned
 
     def _choose_lanes(self, lanes: int) -> int:
         """A whole register, but no wider than a short static loop."""
@@ -73,6 +89,8 @@ class VectorLoop:
         self.reductions.begin()
         if self.count is not None and self.count <= STRAIGHT * self.lanes:
             self._straight(0, self.count)
+        elif self.aligned is not None and self.lanes * self.aligned.dtype.itemsize == self.vector_bytes:
+            self._iterate_aligned(self.aligned)
         else:
             self._iterate()
         self.reductions.finish(places)
@@ -104,6 +122,31 @@ class VectorLoop:
         else:
             self.reductions.copy = 0
             self.writer.loop(whole.scalar, count.scalar, self.lanes, lambda t: self._remainder(t, count))
+
+    def _iterate_aligned(self, buffer: Buffer) -> None:
+        """Whole vectors from the first that is aligned in the buffer; then what is left on either side."""
+        writer, count = self.writer, self._iterations()
+        head = binary(writer, "minimum", self._until_aligned(buffer), count)
+        rest = binary(writer, "sub", count, head)
+        whole = binary(writer, "sub", count, binary(writer, "mod", rest, integer(self.lanes)))
+        writer.loop(head.scalar, whole.scalar, self.lanes, self._group)
+
+        def side(first: str) -> None:
+            before = writer.op(f"icmp eq i64 {first}, 0")
+            begin = writer.op(f"select i1 {before}, i64 0, i64 {whole.scalar}")
+            end = writer.op(f"select i1 {before}, i64 {head.scalar}, i64 {count.scalar}")
+            with writer.when(writer.op(f"icmp slt i64 {begin}, {end}")):
+                self._remainder(begin, Value(int64, end))
+
+        writer.loop("0", "2", 1, side)
+
+    def _until_aligned(self, buffer: Buffer) -> Value:
+        """How many iterations come before the first whose element begins a vector in memory."""
+        writer, size = self.writer, buffer.dtype.itemsize
+        pointer = self.evaluator.memory.storages[buffer.name].pointer
+        address = Value(int64, writer.op(f"ptrtoint ptr {pointer} to i64"))
+        number = binary(writer, "add", binary(writer, "div", address, integer(size)), self.start)
+        return binary(writer, "mod", binary(writer, "sub", integer(0), number), integer(self.lanes))
 
     def _iterations(self) -> Value:
         """How many iterations there are; not negative."""
@@ -154,6 +197,30 @@ def _copies(loop: For) -> int:
         for part in postorder(expressions(statement))
     )
     return COPIES if size <= SMALL else COPIES // 2 if size <= MEDIUM else 1
+
+
+def _longest(loop: For) -> Buffer | None:
+    """The first large array that the lanes read in order, whose rows begin alike, if no large one is written.
+
+    What is written and large begins at a whole line as it is: it was allocated here.
+    """
+    along = []
+    for statement in statements(loop.body):
+        if isinstance(statement, Store) and _is_large(statement.buffer):
+            return None
+        loads = (e for e in postorder(expressions(statement)) if isinstance(e, Load) and e.indices)
+        along += [e.buffer for e in loads if e.indices[-1] == Index(loop.index)]
+    return next((b for b in along if _is_large(b) and _rows_begin_alike(b)), None)
+
+
+def _is_large(buffer: Buffer) -> bool:
+    return typical(product(buffer.shape)) * buffer.dtype.itemsize >= LARGE
+
+
+def _rows_begin_alike(buffer: Buffer) -> bool:
+    """Whether every row of the buffer is as far from a whole line of the cache as the first."""
+    last = buffer.shape[-1]
+    return len(buffer.shape) == 1 or (isinstance(last, int) and last * buffer.dtype.itemsize % LINE == 0)
 
 
 def _element_types(loop: For) -> set[DType]:

@@ -186,7 +186,7 @@ class Columns(Fused):
             end = binary("minimum", binary("add", first, Const(size, int64)), stop)
             inside = self._rows_of(cut, first, end, body, totals, together)
             clear = [s for t in totals for s in t.clear(t.block)]
-            gather = [s for t in totals for s in self._gathered(t)]
+            gather = [s for t in totals for s in self._joined(t)]
             block = (self.along(tuple(clear)), *inside, self.along(tuple(gather)))
             loops: tuple[Statement, ...] = (For(first.name, start, stop, block, size),)
         else:
@@ -236,7 +236,7 @@ class Columns(Fused):
         after = [t.add(t.block or t.result, Load(t.rows, ())) for t in totals]
         return self.along((*before, *body, *after))
 
-    def _gathered(self, total: Total) -> list[Statement]:
+    def _joined(self, total: Total) -> list[Statement]:
         """A block's result joins the column's; a sum with what was lost before."""
         if total.block is None or total.lost is None:
             return []

@@ -1,4 +1,8 @@
-"""Pass: a bias right before a normalization that subtracts the mean again has no effect, so it is dropped."""
+"""Pass: a bias right before a normalization that subtracts the mean again has no effect, so it is dropped.
+
+But for a bias that is infinite or NaN: a sum with it has no spread, and everything after it is NaN. To keep
+that, a column's bias stays where it is not finite.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from compiler.passes.patterns import mean_of, spread_over, variance_of
 from symgraph.graph import Graph, Node, copy_with
 from symgraph.op import Kind
 from symgraph.ops import arithmetic
+from symgraph.ops.casting import stop_gradient
+from symgraph.ops.logic import isfinite, where
 from symgraph.ops.layout import reshape
 from symgraph.ops.normalize import standardize_over
 from symgraph.ops.reduce import mean, var
@@ -15,10 +21,10 @@ MAKER = "drop_removed_bias"
 
 
 def drop_removed_bias(graph: Graph) -> Graph:
-    """standardize(x + b) -> standardize(x); mean(x + b) -> mean(x) + b; var(x + b) -> var(x).
+    """standardize(x + b) -> standardize(x + e); mean(x + b) -> mean(x + e) + b; var(x + b) -> var(x + e).
 
-    Where b is constant along the normalized axes. Its gradient is then zero, as it should be, and not the
-    rounding errors of a sum. `report()` tells the user.
+    Where b is constant along the normalized axes, and e is b where that is not finite, else 0. The gradient
+    of b is then zero, as it should be, and not the rounding errors of a sum. `report()` tells the user.
     """
     biased = {found[0] for node in graph.nodes if (found := _biased(node)) is not None}
     if not any(n.op is standardize_over.op and n.inputs[0] in biased for n in graph.nodes):
@@ -32,8 +38,8 @@ def drop_removed_bias(graph: Graph) -> Graph:
     return graph.with_results([new[n] for n in graph.results])
 
 
-def _biased(node: Node) -> tuple[Node, tuple[int, ...], Node, Node] | None:
-    """(x + b, axes, x, b) if the node normalizes, averages or spreads such a sum."""
+def _biased(node: Node) -> tuple[Node, tuple[int, ...], Node, Node, Node] | None:
+    """(x + b, axes, x, b spread along them, b) if the node normalizes, averages or spreads x + b."""
     found = _statistic(node)
     if found is None or found[0].op is not arithmetic.add.op:
         return None
@@ -41,7 +47,7 @@ def _biased(node: Node) -> tuple[Node, tuple[int, ...], Node, Node] | None:
     for x, b in (whole.inputs, whole.inputs[::-1]):
         vector = spread_over(b, axes, whole.type.rank)
         if vector is not None and b.op.name == "broadcast_to" and vector is not b:
-            return whole, axes, x, vector
+            return whole, axes, x, b, vector
     return None
 
 
@@ -55,9 +61,10 @@ def _without_bias(node: Node, new: dict[Node, Node]) -> Node | None:
     found = _biased(node)
     if found is None:
         return None
-    _, axes, x, bias = found
+    _, axes, x, spread, bias = found
     with made_for(node, MAKER):
-        plain = Symbol(new[x])
+        shift = Symbol(new[spread])
+        plain = Symbol(new[x]) + stop_gradient(where(isfinite(shift), 0.0, shift))
         if node.op is standardize_over.op:
             made = standardize_over(plain, **node.attrs)
         elif variance_of(node) is not None:

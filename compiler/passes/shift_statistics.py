@@ -7,6 +7,8 @@ both come from sums of d = x - p, with p the first row, so that little cancels:
 
 |p - mean| is at most sqrt(n - 1) standard deviations (Samuelson 1968), so at worst n units in the last
 place are lost; E[x^2] - E[x]^2 loses everything when the mean is large.
+
+Where p is not finite, d = x: infinity minus itself would make a mean NaN that is infinite.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from symgraph.dimension import product
 from symgraph.graph import Graph, Node, copy_with
 from symgraph.ops.arithmetic import maximum, square
 from symgraph.ops.layout import broadcast_to, reshape, static_slice
+from symgraph.ops.logic import isfinite, where
 from symgraph.ops.reduce import extent_of, sum_
 from symgraph.symbol import Symbol, made_for
 from symgraph.value import Value
@@ -62,7 +65,8 @@ def _sums(x: Symbol, axes: tuple[int, ...]) -> tuple[Value, Value, Value]:
     """The first row, and E[d], E[d^2] of the distances from it."""
     bounds = tuple((0, 1, 1) if i in axes else (0, e, 1) for i, e in enumerate(x.shape))
     row = static_slice(x, bounds)
-    distance = x - broadcast_to(row, x.shape)
+    pivot = broadcast_to(row, x.shape)
+    distance = x - where(isfinite(pivot), pivot, 0.0)
     kept = tuple(e for i, e in enumerate(x.shape) if i not in axes)
     count = extent_of(product(x.shape[i] for i in axes), x)
     return reshape(row, kept), sum_(distance, axes) / count, sum_(square(distance), axes) / count

@@ -37,10 +37,31 @@ def test_a_bias_before_batch_norm_is_dropped():
     graph = graph_of([X], nn.batch_norm(X + parameter(4, name="b")))
     becomes(graph, """
         %0 = input "x" : f32[n, 4]
-        %1 = standardize(%0, axes=(0,), eps=1e-05) : f32[n, 4]
-        outputs: %1
+        %1 = state "b" : f32[4]
+        %2 = broadcast_to(%1, shape=(n, 4)) : f32[n, 4]
+        %3 = isfinite(%2) : bool[n, 4]
+        %4 = constant(0.0) : f32[]
+        %5 = broadcast_to(%4, shape=(n, 4)) : f32[n, 4]
+        %6 = where(%3, %5, %2) : f32[n, 4]
+        %7 = stop_gradient(%6) : f32[n, 4]
+        %8 = add(%0, %7) : f32[n, 4]
+        %9 = standardize(%8, axes=(0,), eps=1e-05) : f32[n, 4]
+        outputs: %9
         """, drop_removed_bias)  # fmt: skip
     agrees(graph, drop_removed_bias(graph), batch(7))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_dropped_bias_that_is_not_finite_still_spoils_its_column(bad):
+    y = X + sg.constant(np.asarray([0.5, bad, 1, 2], np.float32))
+    results = [nn.batch_norm(y), sg.mean(y, axis=0), sg.var(y, axis=0)]
+    graph = graph_of([X], *results)
+    changed = drop_removed_bias(graph)
+    assert changed.outputs != graph.outputs
+    found, expected = (reference.run(g, [batch(7)]) for g in (changed, graph))
+    for new, old in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.isfinite(new), np.isfinite(old))
+        np.testing.assert_array_equal(np.isnan(new), np.isnan(old))
 
 
 @pytest.mark.parametrize("norm", [nn.layer_norm, nn.rms_norm, lambda y: y * 2.0])
