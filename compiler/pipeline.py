@@ -10,7 +10,6 @@ from functools import partial
 from compiler.passes.accumulate_sums import accumulate_sums
 from compiler.passes.channels_last import channels_last
 from compiler.passes.check_indices import check_indices
-from compiler.passes.crop_convolutions import crop_convolutions
 from compiler.passes.derive_gradients import derive_gradients
 from compiler.passes.drop_removed_bias import drop_removed_bias
 from compiler.passes.expand_composites import expand_composites
@@ -23,6 +22,7 @@ from compiler.passes.materialize_results import materialize_results
 from compiler.passes.merge_common import merge_common
 from compiler.passes.merge_products import merge_products
 from compiler.passes.move_out_of_loops import move_out_of_loops
+from compiler.passes.narrow_convolutions import narrow_convolutions
 from compiler.passes.recognize_normalizations import recognize_normalizations
 from compiler.passes.resolve_phase import resolve_phase
 from compiler.passes.shift_statistics import shift_statistics
@@ -71,7 +71,7 @@ def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
             ("tidy_loops", tidy_loops),
             ("fold_constants", fold_constants),
             ("simplify", simplify),
-            ("crop_convolutions", crop_convolutions),
+            ("narrow_convolutions", narrow_convolutions),
             ("channels_last", channels_last),
             ("move_out_of_loops", move_out_of_loops),
             ("merge_products", merge_products),

@@ -11,9 +11,12 @@ from compiler.passes.check_indices import check_indices
 from compiler.passes.drop_removed_bias import drop_removed_bias
 from compiler.passes.fold_into_weights import fold_into_weights
 from compiler.passes.freeze_weights import freeze_weights
+from compiler.passes.narrow_convolutions import narrow_convolutions
 from compiler.passes.shift_statistics import shift_statistics
 from compiler.passes.transpose_products import transpose_products
 from symgraph import nn, reference
+from symgraph.ops.convolution import convolution
+from symgraph.ops.layout import padded, static_slice
 from symgraph.symbol import Symbol
 
 X = sg.input("x", ("n", 4))
@@ -166,3 +169,29 @@ def test_a_function_with_updates_cannot_be_frozen():
     s = sg.state("s", np.zeros(4, np.float32))
     with pytest.raises(sg.ExportError, match="s is updated by the function"):
         freeze_weights(graph_of([X], updates={s: sg.sum(X, axis=0)}))
+
+
+def test_outputs_of_a_convolution_that_are_sliced_away_are_not_computed():
+    g, w = sg.input("g", ("n", 6, 5, 3)), sg.input("w", (3, 2, 3, 4))
+    wide = padded(g, ((0, 0, 0), (2, 3, 1), (1, 1, 0), (0, 0, 0)))
+    made = convolution(wide, w)
+    kept = static_slice(made, ((0, made.shape[0], 1), (1, 12, 1), (1, 5, 1), (0, 4, 1)))
+    graph = graph_of([g, w], kept)
+    narrow = narrow_convolutions(graph)
+    becomes(narrow, """
+        %0 = input "g" : f32[n, 6, 5, 3]
+        %1 = input "w" : f32[3, 2, 3, 4]
+        %2 = pad(%0, value=0, widths=((0, 0, 0), (1, 1, 1), (0, 0, 0), (0, 0, 0))) : f32[n, 13, 5, 3]
+        %3 = convolution(%2, %1, dilation=(1, 1), groups=1, stride=(1, 1)) : f32[n, 11, 4, 4]
+        outputs: %3
+    """)
+    arrays = [RNG.standard_normal(s).astype("f") for s in ((2, 6, 5, 3), (3, 2, 3, 4))]
+    agrees(graph, narrow, *arrays)
+
+
+def test_a_convolution_with_another_user_is_not_narrowed():
+    g, w = sg.input("g", ("n", 6, 3)), sg.input("w", (3, 3, 4))
+    made = convolution(padded(g, ((0, 0, 0), (2, 2, 0), (0, 0, 0))), w)
+    kept = static_slice(made, ((0, made.shape[0], 1), (1, 7, 1), (0, 4, 1)))
+    graph = graph_of([g, w], kept, made)
+    assert narrow_convolutions(graph) is graph or len(narrow_convolutions(graph).nodes) == len(graph.nodes)
