@@ -124,6 +124,8 @@ class Program:
     checks: tuple[Check, ...] = ()
     rows: tuple[Row, ...] = ()
     repeats: tuple[Repeat, ...] = ()
+    # Extents of values in between that are negative for some sizes: a window larger than its axis.
+    extents: tuple[Extent, ...] = ()
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

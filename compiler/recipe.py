@@ -20,7 +20,7 @@ from compiler.lower.step import Span, Step, flatten
 from compiler.memory import MemoryPlan, plan_memory
 from compiler.passes.fuse import fuse
 from compiler.program import Argument, Check, Group, Launch, Program, Repeat
-from symgraph.dimension import Dim
+from symgraph.dimension import Dim, Extent, at_least
 from symgraph.graph import Graph
 
 
@@ -140,7 +140,14 @@ def _program(
         checks=_checks(graph, groups, memory),
         rows=memory.rows,
         repeats=tuple(Repeat(s.first, s.last, s.repeat.length, s.repeat.reverse) for s in spans),
+        extents=tuple(_uncertain(graph)),
     )
+
+
+def _uncertain(graph: Graph) -> dict[Extent, None]:
+    """Extents of a graph's values that may be negative."""
+    every = dict.fromkeys(extent for node in graph.nodes for extent in node.type.shape)
+    return {extent: None for extent in every if not at_least(extent, 0)}
 
 
 def _checks(

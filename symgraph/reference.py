@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from symgraph.dimension import Dim, evaluate
-from symgraph.errors import InputError, NumericsError
+from symgraph.errors import InputError, NumericsError, ShapeError
 from symgraph.graph import Graph, Node
 from symgraph.loops import Loop, loops_of
 from symgraph.op import Kind
@@ -87,7 +87,7 @@ def evaluate_node(node: Node, values: Mapping[Node, np.ndarray], sizes: Mapping[
     try:
         with np.errstate(all="ignore"):
             return np.asarray(node.op.evaluate(*(values[i] for i in node.inputs), **attrs))
-    except InputError as error:
+    except (InputError, ShapeError) as error:
         raise InputError(f"{error}\n  at {node.location.quote()}") from None
     except ValueError as error:  # numpy's own refusal, such as the maximum of nothing
         raise InputError(f"{node.op.name}: {error}\n  at {node.location.quote()}") from None

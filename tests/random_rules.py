@@ -171,6 +171,54 @@ def matmul(g: Growing) -> str | None:
     return f"{x} @ {y}{bias}"
 
 
+def window(g: Growing) -> str | None:
+    """Convolutions and poolings of images and series, with whatever settings fit."""
+    x = g.pick(lambda t: t.dtype in FLOATS and 3 <= t.rank <= 4 and all(_is_large(e) for e in t.shape[1:]))
+    if x is None or g.chance(0.5):
+        lengths = [d for d in g.dims if isinstance(d, int) and 2 <= d <= 9] or [5]
+        spatial = [g.one_of(lengths) for _ in range(g.one_of([1, 2]))]
+        x = g.leaf((g.one_of(g.dims), g.one_of([1, 2, 3, 8]), *spatial))
+        kind = g.fresh[-1].type
+    else:
+        kind = g.types[x]
+    spatial = [e for e in kind.shape[2:] if isinstance(e, int)]
+    size = tuple(int(g.rng.integers(1, min(e, 4) + 1)) for e in spatial)
+    return _convolved(g, x, kind, size) if g.chance(0.5) else _pooled(g, x, size)
+
+
+def _is_large(extent: Extent) -> bool:
+    return isinstance(extent, int) and 1 <= extent <= 65
+
+
+def _settings(g: Growing, size: tuple[int, ...]) -> str:
+    stride = tuple(int(g.rng.integers(1, 4)) for _ in size)
+    padding = tuple(int(g.rng.integers(0, k // 2 + 1)) for k in size)
+    return f"stride={stride}, padding={padding}"
+
+
+def _convolved(g: Growing, x: str, kind: TensorType, size: tuple[int, ...]) -> str:
+    channels = kind.shape[1]
+    assert isinstance(channels, int)
+    groups = g.one_of([1, 1, channels, *(d for d in (2, 3) if channels % d == 0)])
+    each, out = channels // groups, groups * int(g.rng.integers(1, 4))
+    rank = len(size)
+    settings = _settings(g, size) if g.chance(0.7) else f"padding='same', dilation={g.one_of([1, 2])}"
+    if g.chance(0.3) and "same" not in settings:
+        w = g.leaf((channels, out // groups, *size))
+        return f"nn.conv_transpose{rank}d({x}, {w}, groups={groups}, dilation={g.one_of([1, 2])}, {settings})"
+    w = g.leaf((out, each, *size))
+    bias = f", {g.leaf((out,))}" if g.chance(0.4) else ""
+    return f"nn.conv{rank}d({x}, {w}{bias}, groups={groups}, {settings})"
+
+
+def _pooled(g: Growing, x: str, size: tuple[int, ...]) -> str:
+    rank, ceil = len(size), g.chance(0.3)
+    settings = f"size={size}, {_settings(g, size)}, ceil_mode={ceil}"
+    if g.chance(0.5):
+        return f"nn.max_pool{rank}d({x}, {settings})"
+    return f"nn.avg_pool{rank}d({x}, {settings}, count_include_pad={g.chance(0.5)})"
+
+
 def layout(g: Growing) -> str | None:
     x = g.a_float()
     if x is None:
@@ -310,8 +358,8 @@ def _whole(g: Growing) -> str | None:
     ).format(x=x)
 
 
-# How often each is tried: elementwise 30 %, norms and reductions 30 %, products 15 %, layout 15 %, rest 10 %.
+# How often each is tried: elementwise 30 %, norms and reductions 28 %, products 17 %, layout 15 %, rest 10 %.
 RULES: tuple[tuple[float, Rule], ...] = (
-    (0.13, unary), (0.17, binary), (0.15, reduction), (0.15, norm),
-    (0.15, matmul), (0.15, layout), (0.10, choice),
+    (0.13, unary), (0.17, binary), (0.14, reduction), (0.14, norm),
+    (0.08, matmul), (0.09, window), (0.15, layout), (0.10, choice),
 )  # fmt: skip

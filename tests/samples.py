@@ -399,7 +399,8 @@ FUNCTIONS: dict[str, Line] = {
     "conv2d": each(partial(nn.conv2d, padding=(1, 0), stride=(1, 2)), [(("n", 3, 5, 6), (4, 3, 3, 2), (4,))])
         + each(partial(nn.conv2d, padding="same", dilation=2, groups=3), [((2, 3, 6, 5), (6, 1, 3, 3))]),
     "conv_transpose1d": each(partial(nn.conv_transpose1d, stride=3, padding=1), [(("n", 2, 4), (2, 3, 4))]),
-    "conv_transpose2d": each(partial(nn.conv_transpose2d, stride=2, padding=1, output_padding=(1, 0), groups=2),
+    "conv_transpose2d":
+        each(partial(nn.conv_transpose2d, stride=2, padding=1, output_padding=(1, 0), groups=2),
             [(("n", 4, 3, 4), (4, 2, 3, 2), (4,))]),
     "max_pool1d": each(partial(nn.max_pool1d, size=3, stride=2, padding=1), [(("n", 3, 8),)], APART),
     "max_pool2d": each(partial(nn.max_pool2d, size=2), [(("n", 3, 5, 6),)], APART)

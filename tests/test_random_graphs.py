@@ -52,7 +52,8 @@ def test_what_the_generator_reaches():
     words = (
         "softmax layer_norm batch_norm @ concat take scatter_add where argmax pad permute_dims reshape [ var"
     )
-    for word in (words + " prod cast flip group_norm logsumexp random_uniform").split():
+    words += " prod cast flip group_norm logsumexp random_uniform conv1d conv2d conv_transpose max_pool2d"
+    for word in words.split():
         assert word in text, word
     assert sum(bool(p.wanted) for p in programs) > COUNT / 2
     assert sum(bool(p.updates) for p in programs) >= 10

@@ -128,6 +128,8 @@ def _emit_sizes(interface: Interface, writer: Writer) -> tuple[Sizes, Layout]:
     sizes = Sizes(writer, dims)
     sizes.faults += [writer.value(f"icmp slt i64 {value}, 1") for value in dims.values()]
     check_arguments(sizes, (*program.inputs, *program.outputs))
+    for extent in program.extents:
+        sizes.nonnegative(extent)
     layout = emit_layout(sizes, program.slots)
     if interface.size == "i32" and layout.total.startswith("%"):
         sizes.faults.append(writer.value(f"icmp ugt i64 {layout.total}, 2147483647"))

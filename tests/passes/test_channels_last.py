@@ -10,7 +10,7 @@ from compiler.driver import Options, lower
 from compiler.llvm.target import Target
 from compiler.passes.axis_groups import AxisGroup, axis_groups, reshaped_order
 from compiler.passes.channels_last import channels_last
-from compiler.passes.crop_convolutions import crop_convolutions
+from compiler.passes.narrow_convolutions import narrow_convolutions
 from compiler.passes.flatten_products import flatten_products
 from symgraph import nn, optim, reference
 from symgraph.dimension import Dim
@@ -133,8 +133,8 @@ def test_the_gradient_of_padding_is_not_computed():
         %2 = pad(%0, value=0, widths=((0, 0, 0), (0, 2, 0), (1, 0, 0), (0, 0, 0))) : f32[n, 10, 7, 3]
         %3 = convolution(%2, %1, dilation=(1, 1), groups=1, stride=(1, 1)) : f32[n, 8, 5, 2]
         outputs: %3
-        """, crop_convolutions)  # fmt: skip
-    agrees(graph, crop_convolutions(graph), drawn(2, 8, 6, 3), drawn(3, 3, 3, 2))
+        """, narrow_convolutions)  # fmt: skip
+    agrees(graph, narrow_convolutions(graph), drawn(2, 8, 6, 3), drawn(3, 3, 3, 2))
 
 
 @pytest.mark.parametrize("width", [3, 300])
