@@ -39,8 +39,8 @@ class Op:
     infer(*input_types, **attrs) -> TensorType; raises ShapeError or DTypeError.
     evaluate(*arrays, **attrs) -> ndarray: numpy semantics, the eager world.
     body: a scalar formula `body(k, *scalars, **attrs)` (elementwise, random), the reducer's name
-        (reduction), the graph it stands for (composite), how many products `body(*types, **attrs)` a
-        result is the sum of (contraction); None where the kind says all.
+        (reduction), a Window (pooling), the graph it stands for (composite), how many products
+        `body(*types, **attrs)` a result is the sum of (contraction); None where the kind says all.
     vjp(*inputs, y, g, **attrs): the gradient of each input (None: no gradient), given output y and
         its gradient g, written with operators on values of either world.
     """
