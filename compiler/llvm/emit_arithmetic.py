@@ -5,7 +5,7 @@ Strict IEEE: no fast-math flag is set here. Integers wrap; nothing traps and not
 
 from __future__ import annotations
 
-from compiler.llvm.emit_integer import divide, index_arithmetic, shift
+from compiler.llvm.emit_integer import compare_lanes, divide, index_arithmetic, shift
 from compiler.llvm.emit_text import Writer
 from compiler.llvm.emit_value import (
     Value,
@@ -34,6 +34,7 @@ PREDICATES = {
     "integer": {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"},
     "bool": {"lt": "ult", "le": "ule", "gt": "ugt", "ge": "uge", "eq": "eq", "ne": "ne"},
 }
+SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 NAN = literal_text(float("nan"), float64)
 INTRINSICS = {"sqrt": "sqrt", "abs": "fabs"}
 
@@ -44,6 +45,10 @@ def binary(writer: Writer, op: str, x: Value, y: Value) -> Value:
         known = index_arithmetic(writer, op, x, y)
         if known is not None:
             return known
+        if op in COMPARISON:
+            compared = _compare_index(writer, op, x, y)
+            if compared is not None:
+                return compared
     lanes, (a, b) = operands(writer, x, y)
     kind = type_text(x.dtype, lanes)
     dtype = bool_ if op in COMPARISON else x.dtype
@@ -56,6 +61,12 @@ def binary(writer: Writer, op: str, x: Value, y: Value) -> Value:
     else:
         text = _integer(writer, op, x.dtype, lanes, a, b)
     return result(dtype, lanes, text)
+
+
+def _compare_index(writer: Writer, op: str, x: Value, y: Value) -> Value | None:
+    if x.uniform:
+        op, x, y = SWAPPED.get(op, op), y, x
+    return compare_lanes(writer, PREDICATES["integer"][op], x, y)
 
 
 def _comparison(op: str, dtype: DType, kind: str, a: str, b: str) -> str:

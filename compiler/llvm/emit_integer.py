@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from compiler.llvm.emit_text import Writer
-from compiler.llvm.emit_value import Value, integer, is_constant, splat_text, suffix_text, type_text
-from symgraph.types import DType, int64
+from compiler.llvm.emit_value import (
+    Value,
+    broadcast,
+    integer,
+    iota_text,
+    is_constant,
+    splat_text,
+    suffix_text,
+    type_text,
+)
+from symgraph.types import DType, bool_, int64
 
 FOLDS = {
     "add": lambda a, b: a + b,
@@ -16,6 +25,7 @@ FOLDS = {
     "minimum": min,
 }
 LIMIT = 2**63
+LARGEST_STEP = 2**16  # of lanes whose indices are compared in 32 bits
 
 
 def index_arithmetic(writer: Writer, op: str, x: Value, y: Value) -> Value | None:
@@ -30,6 +40,25 @@ def index_arithmetic(writer: Writer, op: str, x: Value, y: Value) -> Value | Non
     if op == "mul" and (a is not None or b is not None):
         return _scaled(writer, x, b) if b is not None else _scaled(writer, y, a or 0)
     return None
+
+
+def compare_lanes(writer: Writer, predicate: str, x: Value, y: Value) -> Value | None:
+    """An index that grows from lane to lane against a number, in 32 bits a lane; None for all else.
+
+    `first + step*lane < number` is `step*lane < number - first`, where the right side may be cut to what the
+    left side reaches.
+    """
+    if x.vector or y.vector or y.step or not 0 < x.step <= LARGEST_STEP:
+        return None
+    lanes = writer.lanes
+    distance = y.scalar
+    if x.first != 0:
+        distance = writer.call("i64", "llvm.ssub.sat.i64", [("i64", y.scalar), ("i64", x.scalar)])
+    above = writer.call("i64", "llvm.smax.i64", [("i64", distance), ("i64", "-1")])
+    within = writer.call("i64", "llvm.smin.i64", [("i64", above), ("i64", str(lanes * x.step))])
+    limit = broadcast(writer, writer.op(f"trunc i64 {within} to i32"), "i32")
+    numbers = iota_text(lanes, x.step, "i32")
+    return Value(bool_, vector=writer.op(f"icmp {predicate} <{lanes} x i32> {numbers}, {limit}"))
 
 
 def _sum(writer: Writer, op: str, x: Value, y: Value) -> Value:

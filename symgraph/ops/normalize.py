@@ -29,9 +29,9 @@ def _same_as(name: str) -> Infer:
 
 @composite("softmax", _same_as("softmax"))
 def softmax_along(x: Any, *, axis: int) -> Any:
-    """exp(x - max) / sum(exp(x - max)) along one axis."""
+    """exp(x - max) / sum(exp(x - max)) along one axis, by one division a row: sums are 1 or more."""
     e = exp(x - back(max_(x, axis), x, (axis,)))
-    return e / back(sum_(e, axis), x, (axis,))
+    return e * back(1.0 / sum_(e, axis), x, (axis,))
 
 
 @softmax_along.vjp

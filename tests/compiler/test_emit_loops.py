@@ -1,6 +1,8 @@
 """Loops, memory and reductions of the code generator against numpy, at edge extents."""
 
 
+import operator
+
 import numpy as np
 import pytest
 from kernel_cases import EXTENTS, TARGETS, M, N, buffer, i, j, loop
@@ -10,6 +12,7 @@ from compiler.llvm.target import Target
 from compiler.loop.grammar import (
     Accumulate,
     Alloc,
+    Binary,
     Buffer,
     Cast,
     Expr,
@@ -51,6 +54,27 @@ def test_memory_patterns(target):
 
 
 M_EXPR = index(M)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.cpu)
+@pytest.mark.parametrize("dtype", [float32, float64])
+def test_an_index_compared_with_a_number(dtype, target):
+    """One comparison in 32 bits a lane, right for numbers far outside of its range."""
+    x, y, outs = buffer("x", dtype), buffer("y", int64, 1), [buffer(f"o{t}", dtype) for t in range(12)]
+    number, far, value = Load(y, (index(0),)), i * 3 - 7, Load(x, (i,))
+    ops = ["lt", "le", "gt", "ge", "eq", "ne"]
+    tests = [Binary(op, far, number) for op in ops] + [Binary(op, number, i) for op in ops]
+    body = [Store(o, (i,), Select(t, value, -value)) for o, t in zip(outs, tests, strict=True)]
+    run = Native(Kernel("compared", (x, y, *outs), ("n",), (loop("i", N, *body),)), target)
+    a, n = np.arange(1, 78, dtype=dtype), 77
+    for k in (-(2**63), -(2**31), -8, -7, -1, 0, 5, 14, 16, 76, 77, 224, 2**31 + 5, 2**32 + 14, 2**63 - 1):
+        got = [np.zeros(n, dtype) for _ in outs]
+        run(a, np.array([k]), *got, extents={"n": n})
+        three, one = np.arange(n) * 3 - 7, np.arange(n)
+        wanted = [np.where(getattr(operator, op)(three, k), a, -a) for op in ops]
+        wanted += [np.where(getattr(operator, op)(k, one), a, -a) for op in ops]
+        for t, (g, w) in enumerate(zip(got, wanted, strict=True)):
+            np.testing.assert_array_equal(g, w, err_msg=f"{k} {t}")
 
 
 def test_bool_memory():
