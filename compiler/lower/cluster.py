@@ -9,7 +9,7 @@ from compiler.lower.access import Buffers, Home
 from compiler.lower.column_parts import column_kernels
 from compiler.lower.nest import Group, shared
 from compiler.lower.product import product_steps
-from compiler.lower.rows import Rows, combine_parts
+from compiler.lower.rows import Rows, combine_parts, finish_row
 from compiler.lower.scatter import scatter_body
 from compiler.lower.step import Step
 from symgraph.dimension import product
@@ -28,9 +28,11 @@ def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: T
         kernels = column_kernels(cluster, home, axes)
         return [_step(cluster, buffers, body, dims) for buffers, body in kernels]
     rows = Rows(cluster, home, axes)
-    body = rows.body()
-    steps = [_step(cluster, rows.buffers, body, dims)]
-    if rows.parts > 1:
+    steps = [_step(cluster, rows.buffers, rows.body(), dims)]
+    if rows.cut:
+        writer, body = finish_row(rows, home)
+        steps.append(_step(cluster, writer.buffers, body, dims))
+    elif rows.parts > 1:
         for reduction, partial in rows.partial.items():
             writer, body = combine_parts(reduction, partial, home)
             steps.append(_step(cluster, writer.buffers, body, dims))

@@ -18,6 +18,8 @@ from symgraph.types import int64
 
 # Work below this many elements is not worth another thread.
 SHARE = 32768
+# Elements that are whole vectors of any target, and whole lines of a cache.
+WHOLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def shared(group: Group, body: tuple[Statement, ...], each: Extent, vector: bool
     """
     grain = max(1, SHARE // each) if isinstance(each, int) and each else 1 if each != 0 else SHARE
     if vector:
-        grain = -(-grain // 64) * 64
+        grain = -(-grain // WHOLE) * WHOLE
     share = Index("i.share")
     start = binary("mul", share, Const(grain, int64))
     stop = binary("minimum", binary("add", start, Const(grain, int64)), index(group.extent))
@@ -123,3 +125,8 @@ def shared(group: Group, body: tuple[Statement, ...], each: Extent, vector: bool
     inner = For(group.index.name, start, stop, body, mode="vector" if vector else "serial")
     return For(share.name, ZERO, shares, (inner,), mode="parallel")
 
+
+def whole_lanes(size: Expr) -> Expr:
+    """The size of a share, rounded up so that the next one begins where vectors are aligned."""
+    shares = binary("div", binary("add", size, Const(WHOLE - 1, int64)), Const(WHOLE, int64))
+    return binary("mul", shares, Const(WHOLE, int64))

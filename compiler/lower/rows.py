@@ -19,6 +19,7 @@ from compiler.loop.grammar import (
     Let,
     Load,
     Local,
+    Mode,
     Statement,
     Store,
     binary,
@@ -26,7 +27,7 @@ from compiler.loop.grammar import (
 )
 from compiler.lower.access import ZERO, Home, Scratch, place
 from compiler.lower.fused import Fused, accumulate_into, identity
-from compiler.lower.nest import SHARE, Group, loop, nested, shared
+from compiler.lower.nest import SHARE, Group, loop, nested, shared, whole_lanes
 from compiler.lower.sweeps import Sweep, plan_sweeps
 from symgraph.dimension import Extent, product
 from symgraph.graph import Node
@@ -42,24 +43,39 @@ class Rows(Fused):
 
     def __init__(self, cluster: Cluster, home: Home, axes: tuple[int, ...]):
         super().__init__(cluster, home)
-        self.crossing = frozenset(r for r in cluster.reductions if r.attrs["axes"] != axes)
-        self.plan = plan_sweeps(cluster, self.crossing)
         if axes:
             self.inner = tuple(g for g in self.groups if g.axes[0] in axes)
         else:
             self.inner = self.groups[-1:]
         self.outer = tuple(g for g in self.groups if g not in self.inner)
+        self.crossing = frozenset(r for r in cluster.reductions if r.attrs["axes"] != axes)
+        self.plan = plan_sweeps(cluster, self.crossing)
         self.partial: dict[Node, Scratch] = {}
         self.parts = self._count_parts() if self.crossing else 1
+        self.cut = self._may_cut()
+        if self.cut:
+            self.crossing = frozenset(cluster.reductions)
+            self.parts = self._count_parts()
 
     def _count_parts(self) -> int:
         """How many partial results of a crossing reduction are made side by side."""
         size = product(self.cluster.domain)
-        if not self.outer:
+        if not self.outer and not self.cut:
             return 1
         return max(1, min(MOST_PARTS, size // SHARE)) if isinstance(size, int) else MOST_PARTS // 2
 
+    def _may_cut(self) -> bool:
+        """Whether all is one long row, swept once, that may be cut into parts for threads to share."""
+        size = product(self.cluster.domain)
+        if self.outer or self.crossing or not self.cluster.reductions or not isinstance(size, int):
+            return False
+        kept = {n for n in self.cluster.stored if not self.cluster.covers(n)}
+        after = {*self.plan.final, *self.cluster.reductions}
+        return size >= 2 * SHARE and len(self.plan.sweeps) == 1 and kept <= after
+
     def body(self) -> tuple[Statement, ...]:
+        if self.cut:
+            return self._cut_row()
         if self.crossing:
             return self._in_parts()
         if not self.outer and not self.cluster.reductions and self.groups:
@@ -133,11 +149,26 @@ class Rows(Fused):
             return place(self.buffers, reduction, position)
         return place(self.buffers, self.partial[reduction], [Index("i.part"), *position])
 
-    def _in_parts(self) -> tuple[Statement, ...]:
-        """Rows in a fixed number of parts, each with its own partial results of the crossing reductions."""
+    def _cleared_parts(self) -> list[Statement]:
+        """Memory for the partial results of the crossing reductions, and what clears a part's."""
         for reduction in sorted(self.crossing, key=self.cluster.nodes.index):
             self.partial[reduction] = Scratch((self.parts, *reduction.type.shape), reduction.type.dtype)
-        clear = [s for r in self.partial for s in self._clear(r)]
+        return [s for r in self.partial for s in self._clear(r)]
+
+    def _cut_row(self) -> tuple[Statement, ...]:
+        """The one row in a fixed number of parts; `finish_row` does what comes after it."""
+        statements = self._cleared_parts()
+        (sweep,) = self.plan.sweeps
+        self._statistics(sweep.statistics, statements)
+        adders = [(r, accumulate_into(*self._crossing_place(r), r)) for r in sweep.reductions]
+        body = self.element(sweep, self.plan, 0, adders)
+        first, *rest = self.inner
+        inside = nested(tuple(rest), body, vector=True)
+        return (self._part_loop(first, statements, inside, "serial" if rest else "vector"),)
+
+    def _in_parts(self) -> tuple[Statement, ...]:
+        """Rows in a fixed number of parts, each with its own partial results of the crossing reductions."""
+        clear = self._cleared_parts()
         row = self._row()
         if not self.outer:
             return (*clear, *row)
@@ -145,16 +176,20 @@ class Rows(Fused):
         inside = nested(tuple(rest), row, vector=False)
         if self.parts == 1:
             return (*clear, loop(first, inside))
-        return (self._part_loop(first, clear, inside),)
+        return (self._part_loop(first, clear, inside, "serial"),)
 
-    def _part_loop(self, first: Group, clear: list[Statement], inside: tuple[Statement, ...]) -> For:
+    def _part_loop(
+        self, first: Group, before: list[Statement], inside: tuple[Statement, ...], mode: Mode
+    ) -> For:
         parts = Const(self.parts, int64)
         part = Index("i.part")
         size = binary("div", index(first.extent + (self.parts - 1)), parts)
+        if mode == "vector":
+            size = whole_lanes(size)
         start = binary("minimum", binary("mul", part, size), index(first.extent))
         stop = binary("minimum", binary("add", start, size), index(first.extent))
-        rows = For(first.index.name, start, stop, inside)
-        return For(part.name, ZERO, parts, (*clear, rows), mode="parallel")
+        rows = For(first.index.name, start, stop, inside, mode=mode)
+        return For(part.name, ZERO, parts, (*before, rows), mode="parallel")
 
     def _clear(self, reduction: Node) -> list[Statement]:
         """Set a crossing reduction's accumulators to the neutral element."""
@@ -175,8 +210,32 @@ def combine_parts(reduction: Node, partial: Scratch, home: Home) -> tuple[Fused,
     group = Group((0,), size, Index("i.0"))
     source = writer.buffers.of(partial, (parts, size))
     target = writer.buffers.of(reduction, (size,))
-    op = "mul" if reduction.op.body == "multiply" else str(reduction.op.body)
-    total: Expr = Load(source, (ZERO, group.index))
-    for part in range(1, parts):
-        total = binary(op, total, Load(source, (Const(part, int64), group.index)))
+    total = _combined(reduction, [Load(source, (Const(p, int64), group.index)) for p in range(parts)])
     return writer, (loop(group, (Store(target, (group.index,), total),), "vector"),)
+
+
+def finish_row(rows: Rows, home: Callable[[Node], Node]) -> tuple[Fused, tuple[Statement, ...]]:
+    """A second, small kernel after a row cut into parts: its reductions, and what is computed from them."""
+    writer = Fused(rows.cluster, home)
+    statements: list[Statement] = []
+    for reduction, partial in rows.partial.items():
+        source = writer.buffers.of(partial, (rows.parts,))
+        local = Local(writer.fresh("r"), reduction.type.dtype)
+        loads = [Load(source, (Const(part, int64),)) for part in range(rows.parts)]
+        statements.append(Let(local.name, _combined(reduction, loads)))
+        writer.known[reduction] = local
+    for node in rows.plan.final:
+        if node not in writer.known:
+            writer.bind(node, statements)
+    # Last, as one may overwrite the state that a later formula reads.
+    own = (n for n in rows.cluster.stored if n in writer.known)
+    return writer, (*statements, *(writer.store(node, writer.known[node]) for node in own))
+
+
+def _combined(reduction: Node, parts: list[Load]) -> Expr:
+    """Partial results combined in a fixed order."""
+    op = "mul" if reduction.op.body == "multiply" else str(reduction.op.body)
+    total: Expr = parts[0]
+    for part in parts[1:]:
+        total = binary(op, total, part)
+    return total
