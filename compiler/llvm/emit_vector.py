@@ -49,7 +49,7 @@ def plan(loop: For) -> Plan:
     return Plan(
         float64 if float64 in dtypes else int64 if dtypes == {int64} else float32,
         places,
-        _copies(loop) if places else 1,
+        _copies(loop, len(places)) if places else 1,
         None if places or loop.step != 1 else _longest(loop),
     )
 
@@ -186,8 +186,11 @@ class VectorLoop:
             self.body(index.scalar, self.loop.step)
 
 
-def _copies(loop: For) -> int:
-    """Partial results of a reduction: fewer for a large body, which hides latency by itself."""
+def _copies(loop: For, reductions: int) -> int:
+    """Partial results of a reduction: fewer for a large body, which hides latency by itself.
+
+    The size is taken for each reduction, so that rows written together are summed as rows alone are.
+    """
     body = list(statements(loop.body))
     if any(isinstance(statement, For) for statement in body):
         return 1
@@ -196,6 +199,7 @@ def _copies(loop: For) -> int:
         for statement in body
         for part in postorder(expressions(statement))
     )
+    size //= reductions
     return COPIES if size <= SMALL else COPIES // 2 if size <= MEDIUM else 1
 
 

@@ -119,11 +119,19 @@ def shared(group: Group, body: tuple[Statement, ...], each: Extent, vector: bool
     if vector:
         grain = -(-grain // WHOLE) * WHOLE
     share = Index("i.share")
-    start = binary("mul", share, Const(grain, int64))
-    stop = binary("minimum", binary("add", start, Const(grain, int64)), index(group.extent))
+    start, stop = share_of(group.extent, share, Const(grain, int64))
     shares = binary("div", index(group.extent + (grain - 1)), Const(grain, int64))
     inner = For(group.index.name, start, stop, body, mode="vector" if vector else "serial")
     return For(share.name, ZERO, shares, (inner,), mode="parallel")
+
+
+def share_of(extent: Extent, number: Expr, size: Expr) -> tuple[Expr, Expr]:
+    """Where a share begins and ends; the last ones may be short, or empty."""
+    start = binary("mul", number, size)
+    end = binary("add", start, size)
+    if isinstance(extent, int) and isinstance(size, Const) and extent % int(size.value) == 0:
+        return start, end
+    return binary("minimum", start, index(extent)), binary("minimum", end, index(extent))
 
 
 def whole_lanes(size: Expr) -> Expr:

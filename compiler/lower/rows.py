@@ -8,6 +8,8 @@ A row stays in the first cache between sweeps, so memory is read and written onc
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compiler.clusters import Cluster, Form
 from compiler.loop.grammar import (
     Alloc,
@@ -27,8 +29,9 @@ from compiler.loop.grammar import (
 )
 from compiler.lower.access import ZERO, Home, Scratch, place
 from compiler.lower.fused import Fused, accumulate_into, identity
-from compiler.lower.nest import SHARE, Group, loop, nested, shared, whole_lanes
+from compiler.lower.nest import SHARE, Group, loop, nested, share_of, shared, whole_lanes
 from compiler.lower.sweeps import Sweep, plan_sweeps
+from compiler.schedule.jam import jam
 from symgraph.dimension import Extent, product
 from symgraph.graph import Node
 from symgraph.types import int64
@@ -36,6 +39,11 @@ from symgraph.types import int64
 # A row of at most this many elements is kept on the stack between sweeps.
 LONGEST_ROW = 8192
 MOST_PARTS = 16
+# Rows of so many elements are taken several at a time: measured, longer ones gain nothing. More sums of each
+# would not fit into the registers.
+SHORT_ROW = range(2, 257)
+TOGETHER = 4
+MOST_SUMS = 3
 
 
 class Rows(Fused):
@@ -86,7 +94,16 @@ class Rows(Fused):
             return row
         first, *rest = self.outer
         each = product(g.extent for g in (*rest, *self.inner))
-        return (shared(first, nested(tuple(rest), row, vector=False), each, vector=False),)
+        loops = shared(first, nested(tuple(rest), row, vector=False), each, vector=False)
+        return (self._several_rows(loops),)
+
+    def _several_rows(self, loops: For) -> For:
+        """Several short rows at once: the end of each, where lanes are summed, is time to wait."""
+        size = product(g.extent for g in self.inner)
+        sums = max((len(sweep.reductions) for sweep in self.plan.sweeps), default=0)
+        if not isinstance(size, int) or size not in SHORT_ROW or not 0 < sums <= MOST_SUMS:
+            return loops
+        return _jammed(loops, self.outer[-1].index.name)
 
     def _element(self, number: int) -> tuple[Statement, ...]:
         return self.element(self.plan.sweeps[number], self.plan, number, ())
@@ -176,7 +193,7 @@ class Rows(Fused):
         inside = nested(tuple(rest), row, vector=False)
         if self.parts == 1:
             return (*clear, loop(first, inside))
-        return (self._part_loop(first, clear, inside, "serial"),)
+        return (self._several_rows(self._part_loop(first, clear, inside, "serial")),)
 
     def _part_loop(
         self, first: Group, before: list[Statement], inside: tuple[Statement, ...], mode: Mode
@@ -186,8 +203,7 @@ class Rows(Fused):
         size = binary("div", index(first.extent + (self.parts - 1)), parts)
         if mode == "vector":
             size = whole_lanes(size)
-        start = binary("minimum", binary("mul", part, size), index(first.extent))
-        stop = binary("minimum", binary("add", start, size), index(first.extent))
+        start, stop = share_of(first.extent, part, size)
         rows = For(first.index.name, start, stop, inside, mode=mode)
         return For(part.name, ZERO, parts, (*before, rows), mode="parallel")
 
@@ -198,6 +214,19 @@ class Rows(Fused):
         zero = identity(reduction.op.body, reduction.type.dtype)
         buffer, indices = self._crossing_place(reduction)
         return list(nested(groups, (Store(buffer, indices, zero),), vector=True))
+
+
+def _jammed(loops: For, name: str) -> For:
+    """The loop over `name` somewhere inside, several iterations at a time."""
+    body: list[Statement] = []
+    for statement in loops.body:
+        if isinstance(statement, For) and statement.index == name:
+            body.extend(jam(statement, TOGETHER))
+        elif isinstance(statement, For):
+            body.append(_jammed(statement, name))
+        else:
+            body.append(statement)
+    return replace(loops, body=tuple(body))
 
 
 def combine_parts(reduction: Node, partial: Scratch, home: Home) -> tuple[Fused, tuple[Statement, ...]]:

@@ -49,16 +49,22 @@ def accesses(body: tuple[Statement, ...]) -> Iterator[Access]:
             yield Access(statement.buffer.name, statement.indices, statement.reducer)
 
 
-def conflict(loop: For, moving: frozenset[str] = frozenset(), reductions: bool = False) -> str | None:
+def conflict(
+    loop: For,
+    moving: frozenset[str] = frozenset(),
+    reductions: bool = False,
+    apart: frozenset[str] = frozenset(),
+) -> str | None:
     """Why iterations of the loop depend on each other, or None where they do not.
 
     `moving` are further indices that take several values between two iterations that are compared.
-    With `reductions`, accumulating into a place that does not depend on the index is allowed.
+    With `reductions`, accumulating into a place that does not depend on the index is allowed. Buffers `apart`
+    are taken as independent.
     """
     own = {s.buffer.name for s in statements(loop.body) if isinstance(s, Alloc)}
     touched: dict[str, list[Access]] = {}
     for access in accesses(loop.body):
-        if access.buffer not in own:
+        if access.buffer not in own | apart:
             touched.setdefault(access.buffer, []).append(access)
     spans = _spans(loop.body, moving)
     for name, found in touched.items():

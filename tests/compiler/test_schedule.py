@@ -1,5 +1,7 @@
 """Schedules: legal ones compute the same, natively and in the interpreter; illegal ones say why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from kernel_runner import Native
@@ -26,6 +28,7 @@ from compiler.loop.grammar import (
 from compiler.loop.interpreter import interpret
 from compiler.loop.rewrite import linear, substitute
 from compiler.schedule.dependence import conflict
+from compiler.schedule.jam import jam
 from compiler.schedule.transform import parallelize, reorder, split, tile, unroll, vectorize
 from symgraph.dimension import Dim
 from symgraph.errors import CompileError
@@ -223,3 +226,59 @@ def test_substitution_keeps_shared_parts_shared_and_does_not_recurse():
         value = Binary("xor", value, value)
     changed = substitute(value, {"i": Const(3, int64)})
     assert isinstance(changed, Binary) and changed.x is changed.y
+
+
+def rows(extent, width: int) -> Kernel:
+    """y = x / (1 + sum of the row's squares), and the sum of every column of x."""
+    x, y, total = matrix("x", extent, width), matrix("y", extent, width), matrix("total", width)
+    square, scale = Buffer("square", float32, ()), Local("scale", float32)
+    body = (
+        Alloc(square), Store(square, (), constant(0.0, float32)),
+        loop("j", width, Let("v", Load(x, (i, j))),
+             Accumulate(square, (), Local("v", float32) * Local("v", float32)),
+             Accumulate(total, (j,), Local("v", float32))),
+        Let("scale", constant(1.0, float32) / (Load(square, ()) + 1.0)),
+        loop("j", width, Store(y, (i, j), Load(x, (i, j)) * scale)),
+    )  # fmt: skip
+    return Kernel("rows", (x, y, total), ("n",), (loop("i", extent, *body),))
+
+
+@pytest.mark.parametrize("copies", [2, 4])
+@pytest.mark.parametrize("lanes", ["serial", "vector"])
+def test_jam_keeps_every_row_bit_by_bit(copies, lanes):
+    plain = rows(N, 19)
+    if lanes == "vector":
+        (outer,) = plain.body
+        inner = tuple(replace(s, mode="vector") if isinstance(s, For) else s for s in outer.body)
+        plain = replace(plain, body=(replace(outer, body=inner),))
+    jammed = replace(plain, body=jam(plain.body[0], copies))
+    assert len(jammed.body) == 2 and jammed.body[0].step == copies
+    runs = [Native(plain), Native(jammed)]
+    for n in (0, 1, 3, 4, 5, 11):
+        a = np.random.default_rng(n).standard_normal((n, 19), np.float32)
+        found = [(np.zeros((n, 19), np.float32), np.zeros(19, np.float32)) for _ in range(4)]
+        for run, (y, total) in zip(runs, found, strict=False):
+            run(a, y, total, extents={"n": n})
+        interpret(plain, (a, *found[2]), (n,))
+        interpret(jammed, (a, *found[3]), (n,), lanes=4, reverse=True)
+        np.testing.assert_array_equal(found[1][0], found[0][0])
+        if lanes == "serial":
+            np.testing.assert_array_equal(found[3][0], found[2][0])
+        for y, total in found:
+            np.testing.assert_allclose(y, a / (1 + (a.astype(float) ** 2).sum(1, keepdims=True)), rtol=1e-5)
+            np.testing.assert_allclose(total, a.astype(float).sum(0), rtol=1e-5, atol=1e-6)
+
+
+def test_jam_leaves_no_rest_where_none_is():
+    (outer,) = rows(12, 5).body
+    assert len(jam(outer, 4)) == 1 and len(jam(outer, 5)) == 2
+
+
+def test_jam_refuses_what_depends_on_the_iteration_before():
+    x = matrix("x", N)
+    running = loop("i", N, Store(x, (i + 1,), Load(x, (i,)) + Load(x, (i + 1,))))
+    triangle = loop("i", N, loop("j", i, Store(matrix("y", N, N), (i, j), Load(x, (j,)))))
+    y = matrix("y", 1)
+    twice = loop("i", N, *(Accumulate(y, (index(0),), Load(x, (i,)), r) for r in ("add", "multiply")))
+    for refused in (running, triangle, twice):
+        assert jam(refused, 2) == (refused,)
