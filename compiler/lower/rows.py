@@ -243,7 +243,7 @@ def combine_parts(reduction: Node, partial: Scratch, home: Home) -> tuple[Fused,
     return writer, (loop(group, (Store(target, (group.index,), total),), "vector"),)
 
 
-def finish_row(rows: Rows, home: Callable[[Node], Node]) -> tuple[Fused, tuple[Statement, ...]]:
+def finish_row(rows: Rows, home: Home) -> tuple[Fused, tuple[Statement, ...]]:
     """A second, small kernel after a row cut into parts: its reductions, and what is computed from them."""
     writer = Fused(rows.cluster, home)
     statements: list[Statement] = []
