@@ -98,12 +98,14 @@ class _Walk:
     states: dict[Any, int] = field(default_factory=dict)
     constants: list[Node] = field(default_factory=list)
     _own: set[Op] = field(default_factory=set)
+    _order: dict[int, int] = field(default_factory=dict)
     _graphs: dict[Graph, int] = field(default_factory=dict)
     _types: dict[TensorType, str] = field(default_factory=dict)
 
     def rows(self, graph: Graph) -> Iterator[str]:
         numbers: dict[Node, int] = {}
         inputs = {node: number for number, node in enumerate(graph.inputs)}
+        self._serials(graph)
         for node in graph.nodes:
             operands = ",".join(str(numbers[i]) for i in node.inputs)
             numbers[node] = len(numbers)
@@ -125,7 +127,14 @@ class _Walk:
             if not is_own(node.op):
                 return self._refuse(node.op)
             self._own.add(node.op)
+        if "serial" in node.attrs:
+            return str(self._order[node.attrs["serial"]])
         return ",".join([f"{name}={self._value(value)}" for name, value in node.attrs.items()])
+
+    def _serials(self, graph: Graph) -> None:
+        """Serials only say what comes before what."""
+        serials = sorted({n.attrs["serial"] for n in graph.nodes if "serial" in n.attrs and n.op is not INPUT})
+        self._order.update((serial, number) for number, serial in enumerate(serials))
 
     def _type(self, kind: TensorType) -> str:
         if kind not in self._types:

@@ -82,13 +82,13 @@ def gradients_of(
     # A loop's results have one step back between them, once the adjoints of all are known: at the first.
     loops = {loop.results[0]: loop for loop in loops_of(order)}
     for node in reversed(order):
-        if node not in on_path or not any(i in on_path for i in node.inputs):
+        if not any(i in on_path for i in node.inputs):
             continue
         with standing_at(node.location):
-            if node.op.kind is not Kind.SCAN:
-                accumulate(adjoints, _back_through(node, adjoints.get(node), on_path, values))
-            elif node in loops:
+            if node in loops:
                 accumulate(adjoints, _back_through_loop(loops[node], adjoints, on_path, values))
+            elif node in on_path and node.op.kind is not Kind.SCAN:
+                accumulate(adjoints, _back_through(node, adjoints.get(node), on_path, values))
     return {node: adjoints[node] for node in wanted if node in adjoints}
 
 

@@ -110,7 +110,7 @@ class _Writer:
 
 def shown_attributes(node: Node) -> list[tuple[str, Any]]:
     """Attributes by name in sorted order, without what is process-specific."""
-    hidden = NAMED if node.op.kind is Kind.SOURCE else ()
+    hidden = NAMED if node.op.kind is Kind.SOURCE else ("serial",)
     return [(key, value) for key, value in sorted(node.attrs.items()) if key not in hidden]
 
 

@@ -16,14 +16,16 @@ MAKER = "resolve_phase"
 def resolve_phase(graph: Graph, *, training: bool) -> Graph:
     """phase(t, i) -> t or i; read(s) -> s; carry(v, new) -> v, and s := new becomes an update.
 
-    A module called twice changes its state twice: the second call reads what the first one left.
+    A module called twice changes its state twice: the second call, in the order of the program, reads what the
+    first one left.
     """
     inside = transform_loops(graph, lambda loop: _in_loop(loop, training), MAKER)
     chosen = transform(inside, lambda node, inputs: _choose(node, inputs, training), MAKER)
     carries = [n for n in chosen.nodes if n.op is CARRY and (training or n.attrs["always"])]
     previous: dict[Node, Node] = {}
     last: dict[Node, Node] = {}
-    for seen, new in dict.fromkeys((c.inputs[2], c.inputs[1]) for c in carries):
+    pairs = dict.fromkeys((c.inputs[2], c.inputs[1]) for c in carries)
+    for seen, new in sorted(pairs, key=lambda pair: pair[0].attrs["serial"]):
         state = seen.inputs[0]
         if state in last:
             previous[seen] = last[state]

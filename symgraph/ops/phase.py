@@ -5,12 +5,15 @@ In the static world these are nodes that the first pass resolves; eagerly they a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from symgraph.eager import State, no_grad
 from symgraph.op import Kind, Op
 from symgraph.symbol import Symbol
 from symgraph.value import Value
+
+_serial = itertools.count()
 
 PHASE = Op(
     "phase",
@@ -22,9 +25,9 @@ PHASE = Op(
 READ = Op(
     "read",
     Kind.PHASE,
-    infer=lambda state: state,
-    vjp=lambda state, out, g: g,
-    doc="A state as one call of a module sees it: after the changes of the calls before it.",
+    infer=lambda state, *, serial: state,
+    vjp=lambda state, out, g, *, serial: g,
+    doc="A state as one call of a module sees it: after the changes of the calls before it, by their serials.",
 )
 CARRY = Op(
     "carry",
@@ -46,7 +49,12 @@ def by_phase(
 
 def read(state: State, like: Value) -> Value:
     """The state in `like`'s world, to compute its next value from."""
-    return Symbol.apply(READ, (state,), {}) if isinstance(like, Symbol) else state
+    return read_node(state) if isinstance(like, Symbol) else state
+
+
+def read_node(state: Value) -> Symbol:
+    """The state as whoever reads it next in the program sees it."""
+    return Symbol.apply(READ, (state,), {"serial": next(_serial)})
 
 
 def carry(value: Value, state: State, seen: Value, new: Value, always: bool = False) -> Value:

@@ -16,7 +16,7 @@ from symgraph.ops.casting import cast
 from symgraph.ops.function import telling_where
 from symgraph.ops.indexing import getitem
 from symgraph.ops.layout import broadcast_to, stack
-from symgraph.ops.phase import CARRY, READ
+from symgraph.ops.phase import CARRY, READ, read_node
 from symgraph.ops.reduce import sum_
 from symgraph.structure import encode, flatten, map_structure
 from symgraph.symbol import CONSTANT, STATE, Symbol, input, make_node, recorded
@@ -218,7 +218,7 @@ def _write(
     reads = [n for n in traced.nodes if n.op is READ and n.inputs[0].op is STATE]
     states = list(dict.fromkeys(n.inputs[0] for n in reads))
     seen = {s: input(s.name, s.type.shape, s.type.dtype).node for s in states}
-    instead = {n: make_node(READ, (seen[n.inputs[0]],), {}, n.type) for n in reads}
+    instead = {n: make_node(READ, (seen[n.inputs[0]],), dict(n.attrs), n.type) for n in reads}
     captured = _captured(traced)
     instead.update({n: input(n.name, n.type.shape, n.type.dtype).node for n in captured})
     made = substitute((*traced.news, *traced.ys), instead, "scan")
@@ -228,7 +228,7 @@ def _write(
                 *(instead[n] for n in captured)),
         outputs=(*made[:carries], *(seen[s] for s in states), *made[carries:]),
     )  # fmt: skip
-    outside = {s: make_node(READ, (s,), {}, s.type) for s in states}
+    outside = {s: read_node(Symbol(s)).node for s in states}
     loop = Loop(
         body=graph, carries=carries + len(states), sequences=len(sequences), length=steps, reverse=reverse,
         operands=(*starts, *outside.values(), *sequences, *captured),
