@@ -189,4 +189,4 @@ def test_a_function_from_the_cache_loads_neither_passes_nor_code_generator(tmp_p
         loaded = set(json.loads(done.stdout))
         later = {"compiler.pipeline", "compiler.recipe", "compiler.llvm.emit", "compiler.report"}
         assert loaded & later == (set() if cached else later - {"compiler.report"})
-        assert not loaded & {"graphviz", "symgraph.viz.draw", "compiler.aot.export"}
+        assert not loaded & {"graphviz", "symgraph.viz.drawing", "compiler.aot.export"}

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from symgraph.viz.draw import draw, draw_folded
+    from symgraph.viz.drawing import draw, draw_folded
 
 __all__ = ["draw", "draw_folded"]
 
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     """What draws when it is first named: a program that draws nothing need not import it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module("symgraph.viz.draw")  # which then stands under the function's name
-    globals().update({known: getattr(module, known) for known in __all__})
-    return globals()[name]
+    found = getattr(import_module("symgraph.viz.drawing"), name)
+    globals()[name] = found
+    return found

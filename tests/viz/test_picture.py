@@ -7,7 +7,7 @@ from compiler.passes.derive_gradients import derive_gradients
 from symgraph import nn, optim
 from symgraph.graph import Graph
 from symgraph.viz.build import picture_of
-from symgraph.viz.draw import make_picture
+from symgraph.viz.drawing import make_picture
 from symgraph.viz.picture import Lane, Role
 
 
