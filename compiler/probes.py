@@ -116,17 +116,20 @@ def fma_probe(threads: int) -> Probe:
     target = Target.host()
     lanes, chains = target.vector_bits // 32, target.vector_registers * 3 // 4
     x, y = Buffer("x", float32, (lanes,)), Buffer("y", float32, (lanes,))
+    # Chains that start alike would be one to the optimizer.
+    starts = Buffer("starts", float32, (chains, lanes))
     out, held = Buffer("out", float32, (TASKS, chains, lanes)), Buffer("held", float32, (chains, lanes))
     place = (CHAIN, LANE)
     step = call("fma", Load(held, place), Load(y, (LANE,)), Load(x, (LANE,)))
     body = (
         Alloc(held),
-        _each(chains, lanes, Store(held, place, Load(x, (LANE,)))),
+        _each(chains, lanes, Store(held, place, Load(starts, place))),
         _loop(ROUND, FMAS, _each(chains, lanes, Store(held, place, step))),
         _each(chains, lanes, Store(out, (TASK, CHAIN, LANE), Load(held, place))),
     )
-    arrays = (np.ones(lanes, np.float32), np.full(lanes, 0.5, np.float32))
-    return Probe(_function((x, y), out, body, threads, arrays), flops=2 * TASKS * FMAS * chains * lanes)
+    sources = np.arange(chains * lanes, dtype=np.float32).reshape(chains, lanes)
+    arrays = (np.ones(lanes, np.float32), np.full(lanes, 0.5, np.float32), sources)
+    return Probe(_function((x, y, starts), out, body, threads, arrays), flops=2 * TASKS * FMAS * chains * lanes)
 
 
 def triad_probe(threads: int, size: int) -> Probe:
