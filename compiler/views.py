@@ -14,6 +14,8 @@ from symgraph.symbol import CONSTANT
 # For each axis of the source: the reader's axis that indexes it, or None where its index is always 0.
 AxisMap = tuple[int | None, ...]
 
+FIRST = (0, 1, 1)  # bounds of a slice that keep an axis's first element
+
 
 def is_view(node: Node) -> bool:
     return node.op.kind is Kind.LAYOUT
@@ -27,7 +29,7 @@ class Reading(NamedTuple):
     """An operand followed through its views to `source`.
 
     `axes` tells which of the reader's axes index the source; None where a view on the way does more
-    than drop, repeat or reorder axes (then only memory can be read).
+    than drop, repeat or reorder axes or take the first of one (then only memory can be read).
     """
 
     source: Node
@@ -84,7 +86,15 @@ def _through(view: Node, axes: AxisMap | None) -> AxisMap | None:
         return tuple(axes[order.index(i)] for i in range(len(shape)))
     if view.op is RESHAPE:
         return _through_reshape(shape, view.type.shape, axes)
-    return None
+    return _through_slice(view, axes) if view.op is SLICE else None
+
+
+def _through_slice(view: Node, axes: AxisMap) -> AxisMap | None:
+    """A slice that takes whole axes, and of others the first element."""
+    bounds, shape = view.attrs["bounds"], view.inputs[0].type.shape
+    if not all(bound in ((0, extent, 1), FIRST) for bound, extent in zip(bounds, shape, strict=True)):
+        return None
+    return tuple(None if b == FIRST else axis for b, axis in zip(bounds, axes, strict=True))
 
 
 def _through_reshape(shape: tuple, new: tuple, axes: AxisMap) -> AxisMap | None:

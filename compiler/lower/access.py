@@ -20,7 +20,7 @@ from compiler.loop.grammar import (
     index,
     select,
 )
-from compiler.views import is_scalar_constant, is_view
+from compiler.views import FIRST, is_scalar_constant, is_view
 from symgraph.dimension import Extent, Shape, is_positive, product
 from symgraph.errors import CompileError
 from symgraph.graph import Node
@@ -258,11 +258,22 @@ def _moved(view: Node, position: Position) -> Position:
             for i, extent in enumerate(shape)
         ]
     if view.op is SLICE:
-        return [
-            binary("add", binary("mul", at, Const(step, int64)), index(start))
-            for at, (start, _, step) in zip(_plain(position), view.attrs["bounds"], strict=True)
-        ]
+        return _sliced(view, position)
     raise CompileError(f"no rule reads through the view {view.op.name}")
+
+
+def _sliced(view: Node, position: Position) -> Position:
+    moved: list[Expr | Merged] = []
+    for at, bound, extent in zip(position, view.attrs["bounds"], view.inputs[0].type.shape, strict=True):
+        start, _, step = bound
+        if bound == FIRST:
+            moved.append(ZERO)
+        elif bound == (0, extent, 1):
+            moved.append(at)
+        else:
+            (plain,) = _plain([at])
+            moved.append(binary("add", binary("mul", plain, Const(step, int64)), index(start)))
+    return moved
 
 
 def _reshaped(new: Shape, old: Shape, position: Position) -> Position:
