@@ -19,7 +19,8 @@ from compiler.clusters import Cluster
 from compiler.loop.grammar import Binary, Const, Expr, For, If, Index, Load, Statement, Store, binary, index
 from compiler.loop.walk import expressions, postorder, statements
 from compiler.lower.access import ZERO, Buffers, Home, Scratch, place
-from compiler.lower.columns import IN_CACHE, ROWS_READ, WIDEST_BLOCK, Columns, without_unread
+from compiler.lower.column_sums import IN_CACHE, ROWS_READ, WIDEST_BLOCK
+from compiler.lower.columns import Columns, without_unread
 from compiler.lower.fused import Target
 from compiler.lower.nest import Group, nested
 from compiler.lower.sweeps import Sweep, members_read
@@ -52,7 +53,7 @@ def column_kernels(cluster: Cluster, home: Home, axes: tuple[int, ...]) -> list[
         finished = writer.kernel(last, len(sweeps), finishing=True)
         if not _overwrites(*finished):
             return [*kernels, finished]
-    return [*kernels, part().kernel(last, len(sweeps)), part().end()]
+    return [*kernels, part().kernel(last, len(sweeps)), part().results_kernel()]
 
 
 def _from_memory(columns: Columns) -> bool:
@@ -91,7 +92,7 @@ class Part(Columns):
         self.rows = -(-every // PARTS) if isinstance(every, int) else every
 
     def kernel(self, sweep: Sweep, number: int, *, finishing: bool = False) -> tuple[Buffers, Body]:
-        """One sweep. With `finishing` part 0 also stores the columns' results, which no sweep still adds to."""
+        """One sweep. With `finishing` part 0 also stores the columns' results, if none is added to."""
         wanted = [leaf for n in sweep.compute if not self._is_kept(n, number) for leaf in self._behind(n)]
         found = self.statistics(self._own((*wanted, *self._behind(*sweep.reductions))))
         inside = [*found, *self.sweep(sweep, number), *self._leave(sweep.reductions)]
@@ -99,9 +100,10 @@ class Part(Columns):
         if end:
             inside.append(If(Binary("eq", PART, ZERO), tuple(end)))
         body = self.in_blocks(nested(self.outer, (*self.arrays, *inside), vector=False), "serial")
-        return self.buffers, without_unread((For(PART.name, ZERO, Const(PARTS, int64), (body,), mode="parallel"),))
+        parts = For(PART.name, ZERO, Const(PARTS, int64), (body,), mode="parallel")
+        return self.buffers, without_unread((parts,))
 
-    def end(self) -> tuple[Buffers, Body]:
+    def results_kernel(self) -> tuple[Buffers, Body]:
         """The columns' results alone, once all partial results are there."""
         results = self._results()
         body = nested(self.outer, (*self.arrays, *results), vector=False)
@@ -119,7 +121,7 @@ class Part(Columns):
         return [leaf for node in nodes for leaf in members_read(self.cluster, node)]
 
     def _own(self, roots: Iterable[Node]) -> tuple[Node, ...]:
-        """The columns' own values among and behind `roots`, in order; reductions end at their partial results."""
+        """The columns' own values among and behind `roots`, in order. Reductions are in memory."""
         found: set[Node] = set()
         stack = [node for node in roots if not self.cluster.covers(node)]
         while stack:
