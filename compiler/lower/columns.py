@@ -88,7 +88,8 @@ class Columns(ColumnSums):
     def sweep(self, sweep: Sweep, number: int) -> list[Statement]:
         """One sweep of the rows at hand; then the results of its reductions are known."""
         for node in self.plan.spilled:
-            self.spill[node] = lambda m=self.memory_of(node): place(self.buffers, m, list(self.position))
+            memory = self.memory_of(node)
+            self.spill[node] = lambda m=memory: place(self.buffers, m, list(self.position))
         totals = [self.total(reduction) for reduction in sweep.reductions]
         adders = [(t.reduction, accumulate_into(t.rows, (), t.reduction)) for t in totals]
         body = self.element(sweep, self.plan, number, adders)
