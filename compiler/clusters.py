@@ -34,6 +34,12 @@ class Cluster:
     reduced: tuple[int, ...] | None = None
     stored: list[Node] = field(default_factory=list)
     refused: list[tuple[Cluster, bool]] = field(default_factory=list)
+    # Nodes of other clusters, producers first, computed again wherever a window reads them.
+    inlined: list[Node] = field(default_factory=list)
+
+    @property
+    def computed(self) -> list[Node]:
+        return [*self.inlined, *self.nodes]
 
     @property
     def everywhere(self) -> tuple[int, ...]:

@@ -59,6 +59,7 @@ class Fused:
         self.groups = group_axes(cluster)
         self.position = domain_position(cluster, self.groups)
         self.members = set(cluster.nodes)
+        self.inlined = set(cluster.inlined)
         self.known: dict[Node, Expr] = {}
         self.spill: dict[Node, Callable[[], Target]] = {}
         self._names = 0
@@ -71,6 +72,8 @@ class Fused:
     def _inside(self, node: Node, position: Position) -> Expr | None:
         if node in self.known:
             return self.known[node]
+        if node in self.inlined:
+            return node.op.body(LOOP, *(self.access.read(i, position) for i in node.inputs), **node.attrs)
         return None
 
     def position_of(self, node: Node) -> list[Expr | Merged]:

@@ -80,11 +80,12 @@ def outline_of(cluster: Cluster, home: Home) -> Outline:
     numbers: dict[Node, int] = {}
     rows: list[Hashable] = []
     homes: dict[Memory, int] = {}
+    made = set(cluster.computed)
     for member in cluster.nodes:
         stack = [member]
         while stack:
             node = stack[-1]
-            inner = node in cluster.labels or is_view(node)
+            inner = node in made or is_view(node)
             waiting = [i for i in node.inputs if i not in numbers] if inner else ()
             if node not in numbers and waiting:
                 stack.extend(reversed(waiting))

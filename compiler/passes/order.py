@@ -37,8 +37,8 @@ def mark_stored(graph: Graph, clusters: list[Cluster]) -> dict[Node, int]:
             maker.setdefault(node, number)
     needed = set(graph.results)
     for cluster in clusters:
-        inside = set(cluster.nodes)
-        for node in cluster.nodes:
+        inside = set(cluster.computed)
+        for node in cluster.computed:
             for operand in node.inputs:
                 needed.update(leaf for leaf in leaves_behind(operand) if leaf not in inside)
     for number, cluster in enumerate(clusters):
@@ -48,8 +48,8 @@ def mark_stored(graph: Graph, clusters: list[Cluster]) -> dict[Node, int]:
 
 def leaves_read(cluster: Cluster) -> list[Node]:
     """What a cluster reads from memory, each once, in order of first use."""
-    inside = set(cluster.nodes)
-    leaves = (leaf for node in cluster.nodes for i in node.inputs for leaf in leaves_behind(i))
+    inside = set(cluster.computed)
+    leaves = (leaf for node in cluster.computed for i in node.inputs for leaf in leaves_behind(i))
     return [leaf for leaf in dict.fromkeys(leaves) if leaf not in inside]
 
 
@@ -98,6 +98,8 @@ def _overwriting(
 
 def reads_in_place(cluster: Cluster, state: Node, value: Node) -> bool:
     """Whether storing `value` over `state` inside the cluster never hits an element still to be read."""
+    if any(state in leaves_behind(i) for n in cluster.inlined for i in n.inputs):
+        return False
     whole = value.type.shape == cluster.domain
     if whole and cluster.reduced is not None:
         return not any(state in leaves_behind(i) for n in cluster.nodes for i in n.inputs)

@@ -21,6 +21,7 @@ def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
     """Where users can make a stored value again from one large value they can load, it is not stored.
 
     Batch norm's backward makes x_hat again from x, the mean and 1/std: a load instead of a store and a load.
+    So does a pooling after it: the normalized image is never in memory.
     """
     mark_stored(graph, clusters)
     results = set(graph.results)
@@ -37,7 +38,10 @@ def recompute_cheap(graph: Graph, clusters: list[Cluster]) -> None:
         if recipe is None or not all(_can_make(c, node, recipe) for c in readers[node].values()):
             continue
         for cluster in readers[node].values():
-            _prepend(cluster, node, recipe)
+            if _read_by_windows(cluster, node):
+                cluster.inlined.extend(n for n in recipe if n not in cluster.inlined)
+            else:
+                _prepend(cluster, node, recipe)
         stored.discard(node)
         for member in recipe:
             for operand in member.inputs:
@@ -83,7 +87,22 @@ def _can_make(cluster: Cluster, node: Node, recipe: list[Node]) -> bool:
     """Whether a reader meets the value only at one position of its own: anywhere, or along its statistics."""
     if cluster.form in (Form.SCATTER, Form.SCAN) or len(cluster.nodes) + len(recipe) > LARGEST_CLUSTER:
         return False
+    if _read_by_windows(cluster, node):
+        read = {leaf for member in recipe for i in member.inputs for leaf in leaves_behind(i)}
+        return not any(leaf in cluster.labels for leaf in read)  # those are known at one position only
     return reading_labels(cluster, node) is not None
+
+
+def _read_by_windows(cluster: Cluster, node: Node) -> bool:
+    """Whether only windows that do not overlap read the value: each element is made again once."""
+    readers = [m for m in cluster.computed if any(node in leaves_behind(i) for i in m.inputs)]
+    return bool(readers) and all(_looks_once(reader) for reader in readers)
+
+
+def _looks_once(node: Node) -> bool:
+    if node.op.kind is not Kind.WINDOW or node.op.body.spreads:
+        return False
+    return all(size <= step for size, step in zip(node.attrs["size"], node.attrs["stride"], strict=True))
 
 
 def reading_labels(cluster: Cluster, node: Node) -> AxisMap | None:

@@ -189,3 +189,35 @@ def test_a_parameter_is_updated_only_after_all_have_read_it():
     ones = np.ones((3, 4))
     expected = old - 0.1 * (array.T @ (ones @ old.T) + (array @ old).T @ ones)
     np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
+
+
+IMAGE = sg.input("image", ("n", 3, 12, 12))
+HELD = sg.input("held", ("n", 8, 6, 6))
+
+
+def stored_images(function: Lowered) -> list[str]:
+    """Values over a batch and more than one pixel that some kernel leaves in memory."""
+    every = [node for cluster in function.plan.clusters for node in cluster.stored]
+    return [f"{n.op.name} {n.type}" for n in every if isinstance(n.type.size, Dim) and n.type.rank == 4]
+
+
+def test_a_pooling_normalizes_what_it_reads():
+    """Convolution, statistics, pooling: of the image in between only the convolution is in memory."""
+    layer = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    training = lowered([layer(IMAGE)], (IMAGE,), training=True)
+    assert stored_images(training) == ["convolution f32[n, 12, 12, 8]", "copy f32[n, 8, 6, 6]"]
+    y = layer(IMAGE)
+    loss = sg.sum(y * HELD)
+    step = lowered(sg.grad(loss, layer.parameters()), (IMAGE, HELD), training=True)
+    assert sum(text.endswith("[n, 12, 12, 8]") for text in stored_images(step)) == 2  # and its gradient
+
+
+def test_a_window_that_overlaps_reads_what_was_stored():
+    layer = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.AvgPool2d(3, 1))
+    training = lowered([layer(IMAGE)], (IMAGE,), training=True)
+    assert any(text.startswith("relu") for text in stored_images(training))
+
+
+def test_pooling_and_what_follows_are_one_kernel():
+    y = sg.tanh(nn.avg_pool2d(nn.conv2d(IMAGE, np.ones((8, 3, 3, 3), np.float32)), 2) * 2.0)
+    assert [c.form for c in large(lowered([sg.sum(y)], (IMAGE,)))] == [Form.CONTRACTION, Form.LOOP]
