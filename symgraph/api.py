@@ -68,8 +68,17 @@ class Function:
             graph, self.name, names, options, threads=settings["threads"], lock=_updates_lock
         )
         self._native = self._compiled.native
+        # A small function takes no longer than one more call of a Python function would.
+        self._direct = self._native.direct if self._single and not self._check else None
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
+        if self._direct is not None and not named:
+            result = self._direct(*arrays)
+            if result is not None:
+                return result
+        return self._call(arrays, named)
+
+    def _call(self, arrays: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         if named:
             arrays = self._in_order(arrays, named)
         if self._check:

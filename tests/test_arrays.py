@@ -281,3 +281,21 @@ def test_dtypes_that_do_not_mix_name_the_users_line():
         sg.exp(Y)
     with pytest.raises(sg.DTypeError, match="float16"):
         sg.input("x", (3,), np.float16)
+
+
+def test_a_call_of_a_plain_function_is_the_native_entry_and_what_that_declines_still_works():
+    x = sg.input("x", (3,))
+    f = sg.function([x], x * 2.0)
+    assert f._direct is f._native.entry
+    values = np.arange(3, dtype=np.float32)
+    for call in (f(values), f([0.0, 1.0, 2.0]), f(x=values), f(values[::-1])[::-1]):
+        np.testing.assert_array_equal(call, values * 2)
+    with pytest.raises(sg.InputError):
+        f(np.arange(4, dtype=np.float32))
+    total = sg.state("total", np.zeros(3, np.float32))
+    pair = sg.function([x], (x, x + 1.0))
+    adding = sg.function([x], x, updates={total: total + x})
+    checked = sg.function([x], x, check_numerics=True)
+    assert pair._direct is adding._direct is checked._direct is None
+    adding(values), adding(values)
+    np.testing.assert_array_equal(total.numpy(), values * 2)

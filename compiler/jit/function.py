@@ -86,6 +86,11 @@ class NativeFunction:
             return result
         return self._call_with_care(arrays)
 
+    @property
+    def direct(self) -> Entry | None:
+        """The native entry where a call of it is all that a call needs; where it returns None, call this."""
+        return self.entry if self._exclusive is None else None
+
     def workspace_bytes(self, dims: Mapping[str, int]) -> int:
         """The arena's size for these sizes of the named dimensions; exact."""
         return self._run.workspace_bytes([dims[name] for name in self.signature.dims])
