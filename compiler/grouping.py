@@ -225,12 +225,13 @@ class _Schedule:
     def _others(self, member: int, most: int) -> list[int]:
         """Later steps of the kernel of a member that need only what has run, as many as there is room for."""
         key = id(self._steps[member].kernel)
+        held = sum(group.held[0] for group in self._open.values())
         found: list[int] = []
         ready = sorted(n for n in self._ready.get(key, ()) if n > self._now and n not in self._done)
         for number in ready:
             early = self._usage.early(number, self._steps[number])
             total = _plus(self._early, early)
-            room = total[0] <= MOST_HELD and not early[1] and len(found) < most
+            room = held + total[0] <= MOST_HELD and not early[1] and len(found) < most
             if room and self._usage.is_light(self._steps[number], early):
                 found.append(number)
                 self._early = total
