@@ -78,7 +78,9 @@ class Dim:
         return Dim, (dict(self.terms),)  # the hash of a str differs between processes
 
     def __repr__(self) -> str:
-        return "+".join(_monomial_text(*term) for term in self.terms).replace("+-", "-")
+        """`batch-1`, `8*batch`: a number alone, which sorts first, is written last."""
+        terms = sorted(self.terms, key=lambda term: not term[0])
+        return "+".join(_monomial_text(*term) for term in terms).replace("+-", "-")
 
     def __index__(self) -> int:
         raise TypeError(

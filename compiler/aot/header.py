@@ -71,6 +71,7 @@ size_t {name}_workspace_bytes({dims});
 /* Runs the model. Returns {upper}_OK or one of the codes above, and then has written nothing.
 {arguments}
  * The workspace is aligned to {upper}_WORKSPACE_ALIGN; its contents do not matter.
+ * An array without elements, and a workspace of no bytes, may be NULL.
  */
 int32_t {name}_run({parameters});
 

@@ -11,7 +11,8 @@ from compiler.llvm.entry_extents import Layout, Sizes, check_arguments, dim_valu
 from compiler.llvm.entry_launch import ATTRIBUTES, CONTEXT_WEIGHTS, NativeKernel, Places
 from compiler.llvm.entry_repeat import Repeats
 from compiler.llvm.runtime_text import Writer, size_type
-from compiler.program import Place, Program
+from compiler.program import Argument, Place, Program
+from symgraph.dimension import is_positive
 
 # Ticks of a constant rate, whatever the frequency of the core. The first is the time stamp counter of x86,
 # where LLVM knows no other; on AArch64 it is not for user programs to read.
@@ -97,7 +98,7 @@ def emit_run(
     extents = [[sizes.value(e) for e in launch.runs[0].extents] for launch in program.launches]
     places = Places(program)
     repeats = Repeats(writer, program, places, sizes)
-    _emit_checks(interface, writer, layout, writer.any_of(sizes.faults))
+    _emit_checks(interface, writer, sizes, layout)
     calls = Calls(interface.name, program, places, kernels, order, interface.external)
     body = _Launches(interface, writer, layout, places)
     body.fill_places()
@@ -136,19 +137,20 @@ def _emit_sizes(interface: Interface, writer: Writer) -> tuple[Sizes, Layout]:
     return sizes, layout
 
 
-def _emit_checks(interface: Interface, writer: Writer, layout: Layout, fault: str) -> None:
+def _emit_checks(interface: Interface, writer: Writer, sizes: Sizes, layout: Layout) -> None:
     program = interface.program
+    fault = writer.any_of(sizes.faults)
     arrays = [f"%{name}" for name in interface.parameters[: interface.arrays]]
-    pointers = [*arrays, *(["%context"] if interface.external else [])]
+    arguments = (*program.inputs, *program.outputs)
+    counts = [_elements(sizes, argument) for argument in arguments]
     uses_workspace = layout.total != "0"
-    null = [writer.value(f"icmp eq ptr {pointer}, null") for pointer in pointers]
+    null = [_is_missing(writer, *pair) for pair in zip(arrays, counts, strict=True)]
+    if interface.external:
+        null.append(_is_missing(writer, "%context", "1"))
     if uses_workspace:
-        no_workspace = writer.value("icmp eq ptr %workspace, null")
-        needed = writer.value(f"icmp ne i64 {layout.total}, 0") if layout.total[0] == "%" else "true"
-        null.append(writer.value(f"and i1 {no_workspace}, {needed}"))
+        null.append(_is_missing(writer, "%workspace", layout.total))
     _fail_if(writer, writer.any_of(null), Code.NULL_POINTER)
-    sizes = [a.type.dtype.itemsize for a in (*program.inputs, *program.outputs)]
-    wanted = list(zip(arrays, sizes, strict=True))
+    wanted = [(array, a.type.dtype.itemsize) for array, a in zip(arrays, arguments, strict=True)]
     wanted += [("%workspace", WORKSPACE_ALIGNMENT)] if uses_workspace else []
     _fail_if(writer, _misaligned(writer, wanted), Code.MISALIGNED)
     _fail_if(writer, fault, Code.DIMENSION_OUT_OF_RANGE)
@@ -158,6 +160,23 @@ def _emit_checks(interface: Interface, writer: Writer, layout: Layout, fault: st
             given = writer.value(f"zext {interface.size} {given} to i64")
         too_small = writer.value(f"icmp ult i64 {given}, {layout.total}")
         _fail_if(writer, too_small, Code.WORKSPACE_TOO_SMALL)
+
+
+def _elements(sizes: Sizes, argument: Argument) -> str:
+    """How many elements an array has, where it may have none: every dimension is at least 1."""
+    count = argument.type.size
+    return "1" if is_positive(count) else sizes.value(count)
+
+
+def _is_missing(writer: Writer, pointer: str, count: str) -> str:
+    """Whether a pointer is NULL though something is read or written there; C++ has vectors of nothing."""
+    if count == "0":
+        return "false"
+    null = writer.value(f"icmp eq ptr {pointer}, null")
+    if not count.startswith("%"):
+        return null
+    needed = writer.value(f"icmp ne i64 {count}, 0")
+    return writer.value(f"and i1 {null}, {needed}")
 
 
 def _misaligned(writer: Writer, pointers: Sequence[tuple[str, int]]) -> str:

@@ -28,6 +28,7 @@ from native_programs import (
     two_steps_result,
 )
 
+import symgraph as sg
 from compiler.abi import MESSAGES, Code, c_identifier, parameter_names, unique_identifiers
 from compiler.aot.elf import read_elf
 from compiler.aot.export import SelftestCase, export
@@ -174,6 +175,23 @@ def test_selftest_compares_special_values(tmp_path, dtype):
         library = load_library(export(program, [], folder, selftest_case=SelftestCase([x], [y]))["shared"])
         with pytest.raises(ExportError):
             library.selftest()
+
+
+def test_nothing_may_stand_at_null(tmp_path):
+    """An output of n - 1 rows has no memory at n = 1, nor has one without columns at any n."""
+    x = sg.input("x", ("n", 3))
+    f = sg.function([x], [x[1:] * 2.0, sg.sum(x), x[:, :0] * 2.0], name="rest")
+    run = ctypes.CDLL(str(f.export(tmp_path)["shared"])).rest_run
+    pointer = ctypes.c_void_p
+    run.argtypes = [pointer, pointer, pointer, pointer, ctypes.c_int64, pointer, ctypes.c_size_t]
+    rows, total = np.arange(6, dtype=np.float32), np.zeros(1, np.float32)
+    assert run(rows.ctypes.data, None, total.ctypes.data, None, 1, None, 0) == Code.OK
+    assert total == 3.0
+    assert run(rows.ctypes.data, None, total.ctypes.data, None, 2, None, 0) == Code.NULL_POINTER
+    out = np.zeros(3, np.float32)
+    assert run(rows.ctypes.data, out.ctypes.data, total.ctypes.data, None, 2, None, 0) == Code.OK
+    np.testing.assert_array_equal(out, [6.0, 8.0, 10.0])
+    assert run(None, None, total.ctypes.data, None, 1, None, 0) == Code.NULL_POINTER
 
 
 def test_codes(model):

@@ -239,7 +239,7 @@ def test_dimension_from_a_formula():
     function = load(shifted_program())
     x = values(21)
     assert np.array_equal(function(x), 2 * x[:7])
-    with pytest.raises(InputError, match=r"x' expected f32\[1\+2\*n\], got f32\[20\]"):
+    with pytest.raises(InputError, match=r"x' expected f32\[2\*n\+1\], got f32\[20\]"):
         function(values(20))
     with pytest.raises(InputError, match="output 'out'"):
         function(values(3))
