@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_profile_times_every_launch_once():
     assert 0 < sum(t.seconds for t in profile.launches) < 1
     assert all(t.seconds >= 0 for t in profile.launches)
     np.testing.assert_array_equal(w.numpy(), before)
+
+
+def test_no_name_of_a_loop_could_be_a_dimensions():
+    """Dimension names are identifiers, so the names that lowering makes must not be."""
+    x, gamma = sg.input("x", ("batch", 40)), sg.input("gamma", (50,))
+    h = x @ np.ones((40, 50), np.float32)
+    loss = sg.sum(sg.tanh(nn.layer_norm(h, gamma)) * nn.batch_norm(h, gamma))
+    f = sg.function([x, gamma], [loss, *sg.grad(loss, [x, gamma])])
+    names = re.findall(r"^ *(?:for|let|alloc) ([^ :]+)", f.text("kernels"), re.MULTILINE)
+    assert len(names) > 50 and not [name for name in names if name.isidentifier()]
