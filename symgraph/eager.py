@@ -17,7 +17,7 @@ from symgraph.op import Op
 from symgraph.structure import map_structure
 from symgraph.symbol import constant_node, make_node, placed, state_node
 from symgraph.types import FLOATS, DType, TensorType
-from symgraph.value import Value, as_array
+from symgraph.value import EAGER, Value, as_array
 
 
 class Record(NamedTuple):
@@ -176,7 +176,7 @@ class Tensor(Value):
         return f"tensor({np.array2string(self.data, separator=', ', prefix='tensor(')}{suffix})"
 
 
-Value.worlds.append(Tensor)
+EAGER.append(Tensor)
 
 
 class State(Tensor):

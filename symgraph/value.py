@@ -32,8 +32,7 @@ class Value:
 
     __slots__ = ()
     type: TensorType
-    worlds: ClassVar[list[type[Value]]] = []  # the first that claims an operand wins
-    priority: ClassVar[int] = 0
+    priority: ClassVar[int] = 0  # the world of the operand with the highest one is the op's
 
     @classmethod
     def apply(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Value:
@@ -107,6 +106,7 @@ class Value:
     __hash__ = object.__hash__
 
 
+EAGER: list[type[Value]] = []  # where plain arrays and numbers belong; put here by symgraph.eager
 # numpy's name of a binary ufunc -> the op's function; filled by symgraph.ops.
 UFUNC_OPERATORS: dict[str, Callable[..., Value]] = {}
 
@@ -117,7 +117,7 @@ def world_of(operands: tuple[Any, ...]) -> type[Value]:
     for operand in operands:
         if isinstance(operand, Value) and (found is None or operand.priority > found.priority):
             found = type(operand)
-    return found if found is not None else Value.worlds[-1]
+    return found if found is not None else EAGER[0]
 
 
 def apply(op: Op, operands: tuple[Any, ...], **attrs: Any) -> Value:

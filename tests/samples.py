@@ -82,10 +82,6 @@ class Case:
     def named(self) -> bool:
         return any("n" in operand.shape for operand in self.operands)
 
-    @property
-    def differentiable(self) -> bool:
-        return any(operand.dtype in FLOATS for operand in self.operands)
-
 
 Line = list[Case]
 ONE = [((),), (("n",),), ((2, 3),)]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
-
-import numpy as np
 
 from compiler.abi import c_identifier
 from compiler.llvm import entry_extents
@@ -18,8 +15,6 @@ from compiler.llvm.entry_run import Interface, emit_run, emit_workspace_bytes
 from compiler.llvm.target import Target
 from compiler.loop.math import expand_math
 from compiler.program import Program
-
-Weights = Literal["external"] | Sequence[np.ndarray]
 
 
 def emit_program(

@@ -23,11 +23,6 @@ def assembly(text: str, target: Target) -> str:
     return _finish(text, target, lambda module: target.machine().emit_assembly(module))
 
 
-def optimized(text: str, target: Target) -> str:
-    """The module as LLVM text after optimization."""
-    return _finish(text, target, str)
-
-
 def _finish(text: str, target: Target, emit: Callable[[binding.ModuleRef], Result]) -> Result:
     # A context of its own: types and metadata of a module die with it.
     context = binding.create_context()

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import symgraph as sg
-from symgraph.commands.models import MODEL_HELP, UsageError, open_any
+from symgraph.commands.models import MODEL_HELP, check_stage, open_any
 
 HELP = "draw a model: .svg, .html, .dot or .png by the suffix of the file"
 EXAMPLES = """\
@@ -28,13 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     found = open_any(arguments.model)
+    if arguments.stage:
+        check_stage(found, arguments.model, arguments.stage)
     if isinstance(found, sg.Function):
-        stage = arguments.stage or "clusters"
-        if stage not in found.stages:
-            raise UsageError(f"there is no stage {stage!r}; the stages are {', '.join(found.stages)}")
-        path = found.draw(arguments.output, stage=stage)
-    elif arguments.stage:
-        raise UsageError(f"--stage: {arguments.model} is not a compiled function, it has no stages")
+        path = found.draw(arguments.output, stage=arguments.stage or "clusters")
     elif isinstance(found, sg.nn.Module | sg.Symbol | sg.Tensor | sg.Graph):
         path = sg.draw(found, arguments.output)
     else:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.commands.models import UsageError, inputs_of, open_any
+from symgraph.commands.models import check_stage, inputs_of, open_any
 from symgraph.graph import Node
 from symgraph.library import SharedModel
 from symgraph.op import Kind
@@ -38,19 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     found = open_any(arguments.model)
     if arguments.stage:
-        print(_stage(found, arguments.stage))
+        check_stage(found, arguments.model, arguments.stage)
+        print(found.text(arguments.stage))
         return 0
     for line in describe(found):
         print(line)
     return 0
-
-
-def _stage(found: Any, stage: str) -> str:
-    if not isinstance(found, sg.Function):
-        raise UsageError(f"--stage: a {type(found).__name__} has no stages")
-    if stage not in found.stages:
-        raise UsageError(f"there is no stage {stage!r}; the stages are {', '.join(found.stages)}")
-    return found.text(stage)
 
 
 def describe(found: Any) -> Iterator[str]:

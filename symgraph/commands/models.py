@@ -53,6 +53,14 @@ def open_function(text: str) -> sg.Function:
     raise SymgraphError(f"{text} is a compiled library: its graph is not in it, only its code")
 
 
+def check_stage(found: Any, text: str, stage: str) -> None:
+    """Raises UsageError unless `found`, which `text` named, is a function with this stage."""
+    if not isinstance(found, sg.Function):
+        raise UsageError(f"--stage: {text} is not a compiled function, it has no stages")
+    if stage not in found.stages:
+        raise UsageError(f"there is no stage {stage!r}; the stages are {', '.join(found.stages)}")
+
+
 def _is_library(path: Path) -> bool:
     return ".so" in path.suffixes or path.suffix in (".dylib", ".dll")
 
