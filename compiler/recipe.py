@@ -14,7 +14,7 @@ from compiler.llvm.target import Target
 from compiler.loop.grammar import Kernel
 from compiler.loop.math import expand_math
 from compiler.lower.cluster import copy_step
-from compiler.lower.plan import Fuse, PlanLowering
+from compiler.lower.plan import PlanLowering
 from compiler.lower.sizes import share_sizes
 from compiler.lower.step import Span, Step, flatten
 from compiler.memory import MemoryPlan, plan_memory
@@ -51,16 +51,25 @@ class Lowered:
 
 
 def lower(
-    stages: tuple[pipeline.Stage, ...], interface: Program, target: Target, merge: bool
+    stages: tuple[pipeline.Stage, ...],
+    interface: Program,
+    target: Target,
+    *,
+    merge: bool,
+    few_rows: bool,
 ) -> Lowered:
-    """All steps after the passes, up to the program."""
+    """All steps after the passes, up to the program.
+
+    `few_rows`: products of a named number of rows are made fast for a handful of them too.
+    """
     seconds = {stage.name: stage.seconds for stage in stages[1:]}
     start = time.perf_counter()
     graph = stages[-1].graph
     plan = fuse(graph, merge=merge)
     seconds["fuse"] = (fused := time.perf_counter()) - start
     cut = partial(fuse, merge=merge)
-    groups, spans = _grouped(graph, *_lower_plan(plan, interface.dims, target, cut))
+    lowering = PlanLowering(interface.dims, target, cut, few_rows)
+    groups, spans = _grouped(graph, *_lower_plan(plan, interface.dims, lowering))
     memory = plan_memory(graph, groups, spans)
     program = _program(interface, graph, groups, spans, memory)
     seconds["lower"] = time.perf_counter() - fused
@@ -73,12 +82,12 @@ def derived(stages: Sequence[pipeline.Stage]) -> Graph:
 
 
 def _lower_plan(
-    plan: Plan, dims: tuple[str, ...], target: Target, cut: Fuse
+    plan: Plan, dims: tuple[str, ...], lowering: PlanLowering
 ) -> tuple[list[Step], tuple[Span, ...]]:
     """Kernels of all clusters in order, then copies of updates that had to be kept aside; and which repeat."""
     graph = plan.graph
     in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
-    steps = PlanLowering(dims, target, cut).steps(plan, lambda node: in_place.get(node, node))
+    steps = lowering.steps(plan, lambda node: in_place.get(node, node))
     maker = {node: cluster for cluster in plan.clusters for node in cluster.stored}
     for state, value in graph.updates:
         if value in plan.deferred:

@@ -51,7 +51,10 @@ class Request:
     @cached_property
     def lowered(self) -> Lowered:
         """All steps up to the program."""
-        return compiler.recipe.lower(self.stages, self.interface, self.target, self.options.fuse)
+        options = self.options
+        return compiler.recipe.lower(
+            self.stages, self.interface, self.target, merge=options.fuse, few_rows=not options.training
+        )
 
     @property
     def derived(self) -> Graph:

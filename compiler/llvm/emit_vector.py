@@ -73,7 +73,8 @@ class VectorLoop:
         self.count = None if first is None or last is None else len(range(first, last, loop.step))
         self.vector_bytes = evaluator.memory.vector_bytes
         self.lanes = self._choose_lanes(target.lanes(plan.widest))
-        self.copies = plan.copies
+        single = self.count is not None and self.count <= self.lanes
+        self.copies = 1 if single else plan.copies
         self.reductions = Reductions(evaluator.memory, plan.places, self.lanes, self.copies)
         self.aligned = plan.aligned
 

@@ -16,10 +16,12 @@ from symgraph.dimension import product
 from symgraph.graph import Node
 
 
-def lower_cluster(cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target) -> list[Step]:
+def lower_cluster(
+    cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target, few_rows: bool
+) -> list[Step]:
     """The kernels of a cluster, in the order they run."""
     if cluster.form is Form.CONTRACTION:
-        return product_steps(cluster, home, dims, target)
+        return product_steps(cluster, home, dims, target, few_rows)
     if cluster.form is Form.SCATTER:
         buffers = Buffers(home)
         return [_step(cluster, buffers, scatter_body(cluster, buffers), dims)]

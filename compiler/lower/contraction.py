@@ -25,6 +25,7 @@ from symgraph.types import DType
 
 FEW_ROWS = 8  # rows up to which a transposed right operand is not worth packing
 FEW_RESULTS = 256
+LEAST_OF_FEW = 64 * 64  # elements of a right operand for which a handful of rows get kernels of their own
 STREAM_LEAST = 64  # columns of a single row that are worth streaming
 
 __all__ = ["Contraction", "Epilogue", "KernelStep", "Operand", "contraction"]
@@ -60,10 +61,11 @@ def contraction(
     )
     if n == 1 and m != 1 and left_unit == "m":
         problem = transposed(problem)
-    if few_rows and not isinstance(problem.m, int) and problem.right_unit is not None:
+    large = size(problem.k) * size(problem.n) >= LEAST_OF_FEW
+    if few_rows and large and not isinstance(problem.m, int) and problem.right_unit is not None:
         small = replace(problem, name=name + "_few")
         rows = extent_expr(problem.m)
-        few = _along_k(small) or Tiles(small, few_row_blocks(small)).steps()
+        few = _along_k(small, row_by_row=True) or Tiles(small, few_row_blocks(small)).steps()
         many = _steps(problem)
         return (*(only_if(rows <= FEW_ROWS, s) for s in few), *(only_if(rows > FEW_ROWS, s) for s in many))
     return _steps(problem)
@@ -80,10 +82,10 @@ def _steps(problem: Contraction) -> tuple[KernelStep, ...]:
     return Tiles(problem, choose_blocks(problem, packs_left(problem))).steps()
 
 
-def _along_k(problem: Contraction) -> tuple[KernelStep, ...]:
+def _along_k(problem: Contraction, row_by_row: bool = False) -> tuple[KernelStep, ...]:
     """Dot products where both operands are contiguous in k, else nothing."""
     fits = problem.left_unit == "k" and (problem.right_unit == "k" or problem.n == 1)
-    return dots(problem) if fits else ()
+    return dots(problem, row_by_row) if fits else ()
 
 
 def transposed(problem: Contraction) -> Contraction:

@@ -62,10 +62,10 @@ def choose_blocks(problem: Contraction, packed_left: bool) -> Blocks:
 def few_row_blocks(problem: Contraction) -> Blocks:
     """Blocks for a handful of rows: the right operand is read once, in place, and nothing is packed."""
     lanes = problem.target.lanes(problem.dtype)
-    columns = tile_columns(problem.n, lanes)
+    columns = 2 * tile_columns(problem.n, lanes)
     depth = _depth(problem.k, columns * problem.dtype.itemsize)
     return Blocks(
-        rows=4, columns=columns, lanes=lanes, task_rows=8, task_columns=columns, depth=depth, pack_right=False
+        rows=2, columns=columns, lanes=lanes, task_rows=8, task_columns=columns, depth=depth, pack_right=False
     )
 
 

@@ -46,9 +46,12 @@ STREAM_COLUMNS = 2048  # contiguous elements of a row of the right operand that 
 STREAM_ROWS = 8  # rows of the right operand that are read side by side
 
 
-def dots(problem: Contraction) -> tuple[KernelStep, ...]:
-    """Results as dot products. Both operands are read along k."""
-    return Dots(problem).steps()
+def dots(problem: Contraction, row_by_row: bool = False) -> tuple[KernelStep, ...]:
+    """Results as dot products. Both operands are read along k.
+
+    `row_by_row`: a few columns of the right operand wait in the first cache while the rows pass one by one.
+    """
+    return Dots(problem, row_by_row).steps()
 
 
 def stream(problem: Contraction) -> tuple[KernelStep, ...]:
@@ -93,11 +96,12 @@ def stream(problem: Contraction) -> tuple[KernelStep, ...]:
 class Dots:
     """Builds the kernel of dot products. A task owns some columns and all rows."""
 
-    def __init__(self, problem: Contraction) -> None:
+    def __init__(self, problem: Contraction, row_by_row: bool) -> None:
         self.problem = problem
         side = SIDE if problem.target.vector_registers == 32 else SIDE_OF_FEW
-        self.rows = part(problem.m, side if problem.n != 1 else LINE)
-        self.columns = part(problem.n, side if problem.m != 1 else LINE)
+        line = row_by_row or problem.m == 1
+        self.rows = 1 if row_by_row else part(problem.m, side if problem.n != 1 else LINE)
+        self.columns = part(problem.n, LINE if line else side)
         self.width = problem.target.lanes(problem.dtype)
         self.batch = unflatten(Local("c.batch", int64), problem.batch)
         self.held = Buffer("c.held", problem.dtype, (self.rows, self.columns, self.width))
@@ -132,7 +136,9 @@ class Dots:
         place = (ROW_IN_TILE, COLUMN_IN_TILE)
         zero = constant(0, self.problem.dtype)
         whole = index(self.problem.k) // self.width * self.width
-        rest = If(index(self.problem.k) > BLOCK + LANE, self._products())
+        rest = self._lanes(If(index(self.problem.k) > BLOCK + LANE, self._products()))
+        even = isinstance(self.problem.k, int) and self.problem.k % self.width == 0
+        last = () if even else (loop(BLOCK, self.problem.k, rest, start=whole, step=self.width),)
         result = Local("c.value", self.problem.dtype)
         m, n = ROW + ROW_IN_TILE, COLUMN + COLUMN_IN_TILE
         inside = (Let(result.name, Load(self.sums, place)), *self.problem.epilogue(self.batch, m, n, result))
@@ -144,7 +150,7 @@ class Dots:
             Alloc(self.sums),
             self._each(self._lanes(Store(self.held, (*place, LANE), zero))),
             loop(BLOCK, whole, self._lanes(*self._products()), step=self.width),
-            loop(BLOCK, self.problem.k, self._lanes(rest), start=whole, step=self.width),
+            *last,
             self._each(Store(self.sums, place, zero), self._lanes(total)),
             loop(ROW_IN_TILE, smaller(index(self.problem.m) - ROW, self.rows), across),
         )

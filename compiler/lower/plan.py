@@ -18,10 +18,11 @@ Fuse = Callable[[Graph], Plan]
 
 
 class PlanLowering:
-    """Lowers the clusters of one program. `fuse` cuts the bodies of loops into clusters."""
+    """Lowers the clusters of one program. `fuse` cuts the bodies of loops into clusters; for `few_rows` see
+    product_steps."""
 
-    def __init__(self, dims: tuple[str, ...], target: Target, fuse: Fuse):
-        self._lowering = Lowering(dims, target)
+    def __init__(self, dims: tuple[str, ...], target: Target, fuse: Fuse, few_rows: bool):
+        self._lowering = Lowering(dims, target, few_rows)
         self._fuse = fuse
         self._loops = 0
 

@@ -23,12 +23,15 @@ RIGHT_UNIT: dict[int | None, Literal["k", "n"] | None] = {-2: "k", -1: "n", None
 
 
 def product_steps(
-    cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target
+    cluster: Cluster, home: Home, dims: tuple[str, ...], target: Target, few_rows: bool
 ) -> list[Step]:
-    """Kernels of the contraction: packing, if any, and the contraction with everything fused into it."""
+    """Kernels of the contraction: packing, if any, and the contraction with everything fused into it.
+
+    `few_rows`: with kernels of their own for a handful of rows, where their number is named.
+    """
     writer = Product(cluster, home)
     if cluster.root.op is MATMUL:
-        made = _matrix_product(cluster.root, writer, dims, target)
+        made = _matrix_product(cluster.root, writer, dims, target, few_rows)
     else:
         steps = {CONVOLUTION: convolution_steps, CONVOLUTION_WEIGHT: weight_steps}[cluster.root.op]
         made = steps(cluster.root, writer.outside, writer.epilogue, writer.buffers.buffers, dims, target)
@@ -36,7 +39,7 @@ def product_steps(
 
 
 def _matrix_product(
-    root: Node, writer: Product, dims: tuple[str, ...], target: Target
+    root: Node, writer: Product, dims: tuple[str, ...], target: Target, few_rows: bool
 ) -> tuple[KernelStep, ...]:
     left, right = root.inputs
     *batch, m, n = root.type.shape
@@ -55,6 +58,7 @@ def _matrix_product(
         extents=dims,
         dtype=root.type.dtype,
         target=target,
+        few_rows=few_rows,
     )
 
 

@@ -59,9 +59,10 @@ class Template:
 class Lowering:
     """Lowers clusters of one program."""
 
-    def __init__(self, dims: tuple[str, ...], target: Target):
+    def __init__(self, dims: tuple[str, ...], target: Target, few_rows: bool):
         self._dims = dims
         self._target = target
+        self._few_rows = few_rows
         self._known: dict[Hashable, Template] = {}
 
     def steps(self, cluster: Cluster, home: Home) -> list[Step]:
@@ -70,7 +71,7 @@ class Lowering:
         known = self._known.get(outline.key)
         if known is not None:
             return known.steps(cluster, outline.homes)
-        steps = lower_cluster(cluster, home, self._dims, self._target)
+        steps = lower_cluster(cluster, home, self._dims, self._target, self._few_rows)
         self._known[outline.key] = Template.of(steps, outline.homes)
         return steps
 
