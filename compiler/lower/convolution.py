@@ -27,12 +27,9 @@ from compiler.loop.grammar import (
 from compiler.lower.contraction_panels import BLOCK, COLUMN, DEPTH, TASK, Panels, over_panels
 from compiler.lower.contraction_problem import KernelStep, ceiling, loop, smaller, unflatten
 from compiler.lower.contraction_registers import LANE, ROW_IN_TILE, Registers
-from compiler.lower.convolution_problem import Convolution, Cut, cut
+from compiler.lower.convolution_problem import Convolution, Cut, cut, packs_weights
 from compiler.lower.window_block import Block, local
 from symgraph.dimension import product
-
-MANY_OUTPUTS = 256  # outputs for which weights that stand apart are worth a packed copy
-NEAR_COLUMNS = 2  # panels of weights in a row that are read where they are
 
 IMAGE, GROUP, AT, WEIGHT, FIRST = (
     local(f"c.{name}") for name in ("image", "group", "at", "weight", "first_column")
@@ -66,15 +63,9 @@ class Forward:
             sizes.columns, problem.right_unit,
             lambda group, taps, c, n: problem.right(taps, c, self._channel(group[0], n) if group else n),
         )
-        self.packs = problem.right_flat is None or self._far_apart()
+        self.packs = packs_weights(problem)
         pixels = product(sizes.outputs)
         self.partial = Buffer("c.partial", problem.dtype, (pixels, sizes.task_columns))
-
-    def _far_apart(self) -> bool:
-        n = self.problem.n
-        near = isinstance(n, int) and n * self.problem.groups <= NEAR_COLUMNS * self.sizes.columns
-        outputs = product((self.problem.images, *(w.outputs for w in self.windows)))
-        return not near and not (isinstance(outputs, int) and outputs < MANY_OUTPUTS)
 
     def steps(self) -> tuple[KernelStep, ...]:
         main = self.problem.kernel("", (self._main(),), (self.panels.buffer,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -13,10 +13,14 @@ from compiler.lower.contraction_blocks import round_up, size, tile_columns
 from compiler.lower.contraction_problem import Epilogue, Indices, Writing
 from compiler.lower.window import Window
 from compiler.lower.window_source import Source
-from symgraph.dimension import Extent
+from symgraph.dimension import Extent, product
 
 BLOCK_BYTES = 64 * 1024  # of the input that one task copies
-NEAR_BYTES = 16 * 1024  # of it that stay in the first cache beside the weights
+NEAR_WEIGHTS = 256 * 1024  # bytes of weights that stay in the second cache
+MANY_OUTPUTS = 48  # of a task that reads its weights from farther away, where they stand apart
+REPAYING_OUTPUTS = 256  # outputs for which weights that stand apart are worth a packed copy
+NEAR_PANELS = 2  # panels of weights side by side that are read where they are
+FEW_CHANNELS, UNKNOWN_CHANNELS = 8, 64  # of a block, at least; and where their number is not known
 LEAST_SUMS = 8  # registers whose sums hide the latency of a multiply-add
 SINGLE = 1 << 20  # multiplications that are worth a task
 
@@ -76,13 +80,13 @@ def cut(problem: Convolution) -> Cut:
     counts = [-(-size(w.outputs) // w.phases) for w in problem.windows]
     high, wide = tile_shape(counts, columns // min(columns, lanes), problem.target)
     tile = [1] * (len(counts) - 2) + [high, wide][-len(counts) :]
-    channels = task_columns // problem.separate if problem.separate else size(problem.channels)
-    taps = prod(w.taps for w in problem.windows)
-    item = problem.dtype.itemsize
-    if not isinstance(problem.channels, int):
-        channels = 64
-    while channels > 8 and bytes_of(problem.windows, tile, channels, item) > BLOCK_BYTES:
-        channels = round_up(channels // 2, 8)
+    taps, item = prod(w.taps for w in problem.windows), problem.dtype.itemsize
+    if problem.separate:
+        channels = task_columns // problem.separate
+    else:
+        far = not packs_weights(problem) and taps * size(problem.channels) * wide_n * item > NEAR_WEIGHTS
+        wanted = grow(problem.windows, counts, tile, FEW_CHANNELS, item, MANY_OUTPUTS) if far else tile
+        channels = fitting_channels(problem.windows, problem.channels, wanted, item)
     each = taps * (1 if problem.separate else channels) * task_columns
     outputs = grow(problem.windows, counts, tile, channels, item, SINGLE // max(1, each))
     if channels != problem.channels and not problem.separate:
@@ -91,7 +95,28 @@ def cut(problem: Convolution) -> Cut:
     return Cut(high, wide, columns, outputs, channels, task_columns)
 
 
-def bytes_of(windows: tuple[Window, ...], outputs: list[int], channels: int, item: int) -> int:
+def packs_weights(problem: Convolution) -> bool:
+    """Whether weights are copied into panels: where they are not memory, or stand apart and serve often."""
+    if problem.right_flat is None:
+        return True
+    columns = tile_columns(problem.n, problem.lanes)
+    if isinstance(problem.n, int) and problem.n * problem.groups <= NEAR_PANELS * columns:
+        return False
+    outputs = product((problem.images, *(w.outputs for w in problem.windows)))
+    return not isinstance(outputs, int) or outputs >= REPAYING_OUTPUTS
+
+
+def fitting_channels(
+    windows: tuple[Window, ...], channels: Extent, outputs: Sequence[int], item: int
+) -> int:
+    """How many channels of the input these outputs may read at a time: all, or as many as a block holds."""
+    count = channels if isinstance(channels, int) else UNKNOWN_CHANNELS
+    while count > FEW_CHANNELS and bytes_of(windows, outputs, count, item) > BLOCK_BYTES:
+        count = round_up(count // 2, FEW_CHANNELS)
+    return count
+
+
+def bytes_of(windows: tuple[Window, ...], outputs: Sequence[int], channels: int, item: int) -> int:
     lengths = (w.reach(count) for w, count in zip(windows, outputs, strict=True))
     return prod(lengths) * channels * item
 

@@ -9,7 +9,7 @@ from math import prod
 from compiler.loop.grammar import Expr
 from compiler.lower.contraction_blocks import round_up, size, tile_columns
 from compiler.lower.contraction_problem import Epilogue, Indices, Writing
-from compiler.lower.convolution_problem import BLOCK_BYTES, bytes_of, grow, tile_shape
+from compiler.lower.convolution_problem import FEW_CHANNELS, fitting_channels, grow, tile_shape
 from compiler.lower.window_source import Source
 from symgraph.dimension import Extent
 
@@ -87,21 +87,18 @@ def cut_weight(problem: WeightGradient) -> WeightCut:
     windows, item = problem.source.windows, problem.dtype.itemsize
     columns = tile_columns(problem.n, problem.lanes)
     wide_n = round_up(size(problem.n), columns)
-    least = [1] * (len(windows) - 1) + [min(size(windows[-1].outputs), WIDEST)]
-    channels = _channels(problem, least, min(wide_n, 2 * columns))
     counts = [size(w.outputs) for w in windows]
-    outputs = grow(windows, counts, least, channels, item, OUTPUTS)
+    least = [1] * (len(windows) - 1) + [min(counts[-1], WIDEST)]
+    channels = _channels(problem, counts, least, min(wide_n, 2 * columns))
     run = not problem.separate and channels == problem.channels and windows[-1].dilation == 1
-    lengths = [w.reach(count) for w, count in zip(windows, outputs, strict=True)]
-    axes = _row_axes(problem, [prod(lengths[axis + 1 :]) * channels for axis in range(len(lengths))], run)
     vectors = columns // min(columns, problem.lanes)
-    high, wide = tile_shape([size(count) for count, _ in axes], vectors, problem.target)
-    units = [1] * (len(axes) - 2) + [high, wide][-len(axes) :]
-    rows = tuple(
-        RowAxis(count, pitch, _room(count, unit)) for (count, pitch), unit in zip(axes, units, strict=True)
-    )
+    high, wide = tile_shape([size(count) for count in _row_counts(problem, run)], vectors, problem.target)
+    if not problem.separate and channels != problem.channels:
+        channels = max(wide, channels // wide * wide)  # no tile reaches into the channels of another task
+    outputs = grow(windows, counts, least, channels, item, OUTPUTS)
+    rows = _rows(problem, outputs, channels, run, (high, wide))
     sums = prod(size(axis.room) for axis in rows)
-    own = sums // size(rows[-1].room) * channels if not (run or problem.separate) else sums
+    own = sums if run or problem.separate else sums // size(rows[-1].room) * channels
     task_columns = min(wide_n, max(columns, SUM_BYTES // (own * item) // columns * columns))
     if problem.separate:
         task_columns = channels * problem.separate
@@ -112,27 +109,40 @@ def cut_weight(problem: WeightGradient) -> WeightCut:
     return WeightCut(run, rows, high, wide, columns, task_columns, channels, outputs, shares)
 
 
-def _channels(problem: WeightGradient, least: list[int], separate_most: int) -> int:
-    """Channels of a block: all, or as many as fit."""
+def _channels(problem: WeightGradient, counts: list[int], least: list[int], most_separate: int) -> int:
+    """Channels of a block: all, or as many as fit with enough outputs."""
     if problem.separate:
-        return separate_most
-    channels = problem.channels if isinstance(problem.channels, int) else WIDEST
-    item = problem.dtype.itemsize
-    while channels > 8 and bytes_of(problem.source.windows, least, channels, item) > BLOCK_BYTES:
-        channels = round_up(channels // 2, 8)
-    return channels
+        return most_separate
+    windows, item = problem.source.windows, problem.dtype.itemsize
+    wanted = grow(windows, counts, least, FEW_CHANNELS, item, OUTPUTS)
+    return fitting_channels(windows, problem.channels, wanted, item)
 
 
-def _row_axes(problem: WeightGradient, pitches: Sequence[int], run: bool) -> list[tuple[Extent, int]]:
-    windows = problem.source.windows
-    taps: list[tuple[Extent, int]] = [
-        (w.size, w.dilation * pitch) for w, pitch in zip(windows, pitches, strict=True)
-    ]
+def _row_counts(problem: WeightGradient, run: bool) -> list[Extent]:
+    """The extents of the rows' axes."""
+    taps: list[Extent] = [w.size for w in problem.source.windows]
     if problem.separate:
         return taps
-    if run:
-        return [*taps[:-1], (problem.channels * windows[-1].size, 1)]
-    return [*taps, (problem.channels, 1)]
+    return [*taps[:-1], problem.channels * taps[-1]] if run else [*taps, problem.channels]
+
+
+def _rows(
+    problem: WeightGradient, outputs: Sequence[int], channels: int, run: bool, tile: tuple[int, int]
+) -> tuple[RowAxis, ...]:
+    """The rows' axes over a block that these outputs read."""
+    windows = problem.source.windows
+    lengths = [w.reach(count) for w, count in zip(windows, outputs, strict=True)]
+    pitches = [
+        w.dilation * prod(lengths[axis + 1 :]) * channels for axis, w in enumerate(windows)
+    ]
+    if not problem.separate:
+        pitches = [*pitches[:-1], 1] if run else [*pitches, 1]
+    counts = _row_counts(problem, run)
+    units = [1] * (len(counts) - 2) + [*tile][-len(counts) :]
+    return tuple(
+        RowAxis(count, pitch, _room(count, unit))
+        for count, pitch, unit in zip(counts, pitches, units, strict=True)
+    )
 
 
 def _room(count: Extent, unit: int) -> Extent:

@@ -119,6 +119,7 @@ CASES = [
     Case((2, 50, 8), (4,), 8, pad=3, groups=8),
     Case((2, 5, 6, 7, 4), (3, 3, 3), 10, pad=1),
     Case((1, 3, 3, 500), (3, 3), 40, pad=1),
+    Case((2, 9, 8, 331), (3, 2), 20, pad=1, dilation=2),
     Case((1, 400, 1), (300,), 7, pad=1),
     Case((1, 200, 3), (3,), 40, pad=70, dilation=60),
     Case((3, 14, 14, 32), (1, 1), 300),
@@ -224,8 +225,9 @@ def test_interpreted(case):
     agrees(found[1], weights(case, a, c), c.size // case.out)
 
 
-def test_weight_gradient_does_not_depend_on_threads():
-    case = Case((9, 20, 20, 16), (3, 3), 32, pad=1, named="n")
+@pytest.mark.parametrize("channels,size", [(16, 20), (331, 6)])
+def test_weight_gradient_does_not_depend_on_threads(channels, size):
+    case = Case((9, size, size, channels), (3, 3), 32, pad=1, named="n")
     (one, shape), (two, _) = (weight_function(case, threads=n) for n in (1, 2))
     x, g = random(case.shape), random(shape)
     np.testing.assert_array_equal(one(x, g), two(x, g))
