@@ -43,6 +43,8 @@ from symgraph.nn.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from symgraph.nn.recurrent import GRU, LSTM, RNN
+from symgraph.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from symgraph.nn.sequential import ModuleList, Sequential
 from symgraph.ops.activation import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus
 from symgraph.ops.elementary import tanh
@@ -73,6 +75,9 @@ from symgraph.ops.spatial import conv1d, conv2d, conv_transpose1d, conv_transpos
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -90,11 +95,13 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
     "InstanceNorm1d",
     "InstanceNorm2d",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -105,6 +112,7 @@ __all__ = [
     "ModuleList",
     "Parameter",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "SiLU",
