@@ -20,6 +20,7 @@ SYMGRAPH = (
     ("types", "structure"),
     ("op",),
     ("value", "graph"),
+    ("loops",),
     ("text", "symbol", "chain_rule"),
     ("eager", "reference"),
     ("ops",),
@@ -51,7 +52,7 @@ COMPILER = (
     ("profile_page",),
     ("profiler",),
 )
-CORE = {name for line in SYMGRAPH[:7] for name in line}  # what the compiler may know of the language
+CORE = {name for line in SYMGRAPH[:8] for name in line}  # what the compiler may know of the language
 DOORS = {"symgraph.api", "symgraph.library"}
 
 

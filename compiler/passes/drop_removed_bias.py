@@ -11,8 +11,8 @@ from symgraph.graph import Graph, Node, copy_with
 from symgraph.op import Kind
 from symgraph.ops import arithmetic
 from symgraph.ops.casting import stop_gradient
-from symgraph.ops.logic import isfinite, where
 from symgraph.ops.layout import reshape
+from symgraph.ops.logic import isfinite, where
 from symgraph.ops.normalize import standardize_over
 from symgraph.ops.reduce import mean, var
 from symgraph.symbol import Symbol, made_for

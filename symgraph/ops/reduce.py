@@ -164,6 +164,11 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 0
     return sqrt(var(x, axis, keepdims, correction))
 
 
+def arange(extent: Extent, like: Any) -> Value:
+    """0, 1, ... extent - 1 as int64, in `like`'s world."""
+    return iota((extent,), 0, like)
+
+
 IOTA = Op(
     "iota",
     Kind.LAYOUT,
