@@ -1,7 +1,7 @@
 """Pass: a bias right before a normalization that subtracts the mean again has no effect, so it is dropped.
 
-But for a bias that is infinite or NaN: a sum with it has no spread, and everything after it is NaN. To keep
-that, a column's bias stays where it is not finite.
+But for a bias that is infinite or NaN: then the sum has no spread, and its column is NaN. So b - b, which is 0
+or NaN, is added after the normalization, where it costs no work of its own.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from symgraph.op import Kind
 from symgraph.ops import arithmetic
 from symgraph.ops.casting import stop_gradient
 from symgraph.ops.layout import reshape
-from symgraph.ops.logic import isfinite, where
 from symgraph.ops.normalize import standardize_over
 from symgraph.ops.reduce import mean, var
 from symgraph.symbol import Symbol, made_for
+from symgraph.value import Value
 
 MAKER = "drop_removed_bias"
 
 
 def drop_removed_bias(graph: Graph) -> Graph:
-    """standardize(x + b) -> standardize(x + e); mean(x + b) -> mean(x + e) + b; var(x + b) -> var(x + e).
+    """standardize(x + b) -> standardize(x) + (b - b); mean(x + b) -> mean(x) + b; var(x + b) -> var(x) + (b - b).
 
-    Where b is constant along the normalized axes, and e is b where that is not finite, else 0. The gradient
-    of b is then zero, as it should be, and not the rounding errors of a sum. `report()` tells the user.
+    Where b is constant along the normalized axes. The gradient of b is then zero, as it should be, and not
+    the rounding errors of a sum. `report()` tells the user.
     """
     biased = {found[0] for node in graph.nodes if (found := _biased(node)) is not None}
     if not any(n.op is standardize_over.op and n.inputs[0] in biased for n in graph.nodes):
@@ -63,14 +63,17 @@ def _without_bias(node: Node, new: dict[Node, Node]) -> Node | None:
         return None
     _, axes, x, spread, bias = found
     with made_for(node, MAKER):
-        shift = Symbol(new[spread])
-        plain = Symbol(new[x]) + stop_gradient(where(isfinite(shift), 0.0, shift))
+        plain, shift, vector = Symbol(new[x]), Symbol(new[spread]), Symbol(new[bias])
         if node.op is standardize_over.op:
-            made = standardize_over(plain, **node.attrs)
+            made = standardize_over(plain, **node.attrs) + stop_gradient(shift - shift)
         elif variance_of(node) is not None:
-            made = reshape(var(plain, axes), node.type.shape)
+            made = reshape(var(plain, axes) + stop_gradient(_row(vector - vector, plain, axes)), node.type.shape)
         else:
-            average = reshape(mean(plain, axes), node.type.shape)
-            made = average + reshape(Symbol(new[bias]), node.type.shape)
+            made = reshape(mean(plain, axes) + _row(vector, plain, axes), node.type.shape)
     assert isinstance(made, Symbol)
     return made.node
+
+
+def _row(vector: Value, x: Symbol, axes: tuple[int, ...]) -> Value:
+    """A bias in the shape of a statistic over the axes, which keeps the others."""
+    return reshape(vector, tuple(extent for i, extent in enumerate(x.shape) if i not in axes))

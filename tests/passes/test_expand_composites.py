@@ -18,11 +18,14 @@ def test_softmax():
         %3 = broadcast_to(%2, shape=(n, 3)) : f32[n, 3]
         %4 = subtract(%0, %3) : f32[n, 3]
         %5 = exp(%4) : f32[n, 3]
-        %6 = sum(%5, axes=(1,)) : f32[n]
-        %7 = reshape(%6, shape=(n, 1)) : f32[n, 1]
-        %8 = broadcast_to(%7, shape=(n, 3)) : f32[n, 3]
-        %9 = divide(%5, %8) : f32[n, 3]
-        outputs: %9
+        %6 = constant(1.0) : f32[]
+        %7 = broadcast_to(%6, shape=(n,)) : f32[n]
+        %8 = sum(%5, axes=(1,)) : f32[n]
+        %9 = divide(%7, %8) : f32[n]
+        %10 = reshape(%9, shape=(n, 1)) : f32[n, 1]
+        %11 = broadcast_to(%10, shape=(n, 3)) : f32[n, 3]
+        %12 = multiply(%5, %11) : f32[n, 3]
+        outputs: %12
         """, expand_composites)  # fmt: skip
 
 

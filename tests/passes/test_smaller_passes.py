@@ -40,16 +40,13 @@ def test_a_bias_before_batch_norm_is_dropped():
     graph = graph_of([X], nn.batch_norm(X + parameter(4, name="b")))
     becomes(graph, """
         %0 = input "x" : f32[n, 4]
-        %1 = state "b" : f32[4]
-        %2 = broadcast_to(%1, shape=(n, 4)) : f32[n, 4]
-        %3 = isfinite(%2) : bool[n, 4]
-        %4 = constant(0.0) : f32[]
-        %5 = broadcast_to(%4, shape=(n, 4)) : f32[n, 4]
-        %6 = where(%3, %5, %2) : f32[n, 4]
-        %7 = stop_gradient(%6) : f32[n, 4]
-        %8 = add(%0, %7) : f32[n, 4]
-        %9 = standardize(%8, axes=(0,), eps=1e-05) : f32[n, 4]
-        outputs: %9
+        %1 = standardize(%0, axes=(0,), eps=1e-05) : f32[n, 4]
+        %2 = state "b" : f32[4]
+        %3 = broadcast_to(%2, shape=(n, 4)) : f32[n, 4]
+        %4 = subtract(%3, %3) : f32[n, 4]
+        %5 = stop_gradient(%4) : f32[n, 4]
+        %6 = add(%1, %5) : f32[n, 4]
+        outputs: %6
         """, drop_removed_bias)  # fmt: skip
     agrees(graph, drop_removed_bias(graph), batch(7))
 
