@@ -30,6 +30,10 @@ FOUND = {
     "a part of size 0 joined and padded": (
         [(0, 2), (3, 2)], ["sg.concat([x0, x1, x0])", "sg.pad(x0, 1) * 2.0"]),
     "one element along a named axis cut away": ([("n", 3)], ["sg.exp(x0)[1:]", "sg.concat([v0, x0]) * 2.0"]),
+    "parts of one row beyond the last row": (
+        [(9, 1, "n", 65)],
+        ["x0 - sg.mean(x0, axis=(0, 2, 3), keepdims=True)", "v0 + sg.mean(v0 * v0, axis=0, keepdims=True)"],
+    ),
 }  # fmt: skip
 
 

@@ -204,6 +204,8 @@ class Rows(Fused):
         if mode == "vector":
             size = whole_lanes(size)
         start, stop = share_of(first.extent, part, size)
+        # More parts than rows: the last ones are empty.
+        start, stop = (binary("minimum", bound, index(first.extent)) for bound in (start, stop))
         rows = For(first.index.name, start, stop, inside, mode=mode)
         return For(part.name, ZERO, parts, (*before, rows), mode="parallel")
 
