@@ -20,8 +20,9 @@ from symgraph.graph import Graph, Node
 from symgraph.op import Kind
 
 # What grouping may add to the most bytes of constant size that are alive at once. Memory of named sizes may
-# not grow at all. As much stays in the second cache, so that what waited is still near.
-MOST_HELD = 2**20
+# not grow at all. As much stays in the second cache, so that what waited is still near: with four times as
+# much the training step of an MLP of 535,000 parameters took about 1 percent longer on one thread.
+MOST_HELD = 2**18
 # The ends of the members' tasks are a table on the stack.
 MOST_MEMBERS = 1024
 
@@ -91,7 +92,7 @@ class _Usage:
             change[pool][last[memory] + 1] -= size
         self.live: list[Bytes] = []
         fixed = named = 0
-        for number in range(len(steps)):
+        for number in range(len(steps) + 1):
             fixed, named = fixed + change[0][number], named + change[1][number]
             self.live.append((fixed, named))
         most = [max((bytes_[pool] for bytes_ in self.live), default=0) for pool in range(2)]
@@ -167,7 +168,7 @@ class _Schedule:
             else:
                 self._close(self._needed(number))
                 self._emit([number, *self._others(number, MOST_MEMBERS - 1)])
-            self._make_room(number)
+            self._make_room(number + 1)
         self._close(set(self._open.values()))
         return self._groups
 
@@ -200,7 +201,7 @@ class _Schedule:
                 group.needs |= own.needs
 
     def _make_room(self, number: int) -> None:
-        """Let those run that hold most, until what waits leaves enough."""
+        """Let those run that hold most, until what waits leaves enough for step `number`."""
         usage = self._usage
         for pool in range(2):
             while True:
