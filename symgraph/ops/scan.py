@@ -21,7 +21,7 @@ from symgraph.ops.reduce import sum_
 from symgraph.structure import encode, flatten, map_structure
 from symgraph.symbol import CONSTANT, STATE, Symbol, input, make_node, recorded
 from symgraph.types import FLOATS, TensorType
-from symgraph.value import Value, as_array
+from symgraph.value import EAGER, Value, as_array
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -161,7 +161,7 @@ def _nothing(kind: TensorType, given: Sequence[Value]) -> Value:
 
 
 def _eager_value(value: Any) -> Value:
-    return value if isinstance(value, Value) else Value.worlds[-1].lift(as_array(value))
+    return value if isinstance(value, Value) else EAGER[0].lift(as_array(value))
 
 
 # --- static -------------------------------------------------------------------------------------
