@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from symgraph.dimension import Extent, product
 from symgraph.graph import Node
 from symgraph.op import Kind
@@ -67,6 +69,25 @@ def rows_of(operand: Node) -> Rows | None:
             return None
         (node,) = node.inputs
     return None if node.op is EXTENT else Rows(node, offset)
+
+
+def constant_behind(operand: Node) -> Node | None:
+    """The array of several numbers that an operand shows through its views, if it shows one."""
+    source = follow(operand).source
+    static = all(isinstance(extent, int) for extent in operand.type.shape)
+    return source if static and source.op is CONSTANT and source.attrs["value"].size > 1 else None
+
+
+def shown(operand: Node, array: np.ndarray) -> np.ndarray:
+    """What an operand shows of the array behind its views."""
+    views: list[Node] = []
+    while is_view(operand):
+        views.append(operand)
+        operand = operand.inputs[0]
+    for view in reversed(views):
+        assert view.op.evaluate is not None, "views are evaluated by numpy"
+        array = np.asarray(view.op.evaluate(array, **view.attrs))
+    return array
 
 
 def _through(view: Node, axes: AxisMap | None) -> AxisMap | None:

@@ -49,6 +49,14 @@ class Scratch:
     dtype: np.dtype
 
 
+@dataclass(eq=False, slots=True)
+class Arranged(Scratch):
+    """Memory that holds the elements of a constant in another order, put into it when the program is made."""
+
+    source: Node
+    arrange: Callable[[np.ndarray], np.ndarray]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of memory, another in each step of a loop: with n = offset + stride * t in step t (in bytes), n

@@ -48,6 +48,7 @@ def contraction(
     dtype: DType,
     target: Target,
     few_rows: bool = False,
+    right_known: bool = False,
 ) -> tuple[KernelStep, ...]:
     """The kernels of a contraction, in the order they run. See Contraction for the arguments.
 
@@ -57,18 +58,26 @@ def contraction(
     problem = Contraction(
         name=name, batch=batch, m=m, n=n, k=k, left=left, right=right, left_unit=left_unit,
         right_unit=right_unit, epilogue=epilogue, buffers=buffers, extents=extents, dtype=dtype,
-        target=target,
+        target=target, right_known=right_known,
     )
     if n == 1 and m != 1 and left_unit == "m":
         problem = transposed(problem)
-    large = size(problem.k) * size(problem.n) >= LEAST_OF_FEW
-    if few_rows and large and not isinstance(problem.m, int) and problem.right_unit is not None:
-        small = replace(problem, name=name + "_few")
-        rows = extent_expr(problem.m)
-        few = _along_k(small, row_by_row=True) or Tiles(small, few_row_blocks(small)).steps()
-        many = _steps(problem)
-        return (*(only_if(rows <= FEW_ROWS, s) for s in few), *(only_if(rows > FEW_ROWS, s) for s in many))
-    return _steps(problem)
+    few = _few(replace(problem, name=name + "_few")) if few_rows and not isinstance(problem.m, int) else ()
+    many = _steps(problem)
+    if not few:
+        return many
+    rows = extent_expr(problem.m)
+    return (*(only_if(rows <= FEW_ROWS, s) for s in few), *(only_if(rows > FEW_ROWS, s) for s in many))
+
+
+def _few(problem: Contraction) -> tuple[KernelStep, ...]:
+    """Kernels for a handful of rows, which read a large right operand once; none where it must be packed."""
+    if size(problem.k) * size(problem.n) < LEAST_OF_FEW:
+        return ()
+    if problem.right_unit == "k" and not problem.right_known:
+        return _along_k(problem, row_by_row=True)
+    tiles = Tiles(problem, few_row_blocks(problem))
+    return tiles.steps() if problem.right_known or not tiles.prepack else ()
 
 
 def _steps(problem: Contraction) -> tuple[KernelStep, ...]:
@@ -95,5 +104,5 @@ def transposed(problem: Contraction) -> Contraction:
         left=lambda b, m, k: problem.right(b, k, m), right=lambda b, k, n: problem.left(b, n, k),
         left_unit="k" if problem.right_unit == "k" or problem.n == 1 else "m",
         right_unit="n" if problem.left_unit == "m" else "k",
-        epilogue=lambda b, m, n, value: problem.epilogue(b, n, m, value),
+        epilogue=lambda b, m, n, value: problem.epilogue(b, n, m, value), right_known=False,
     )

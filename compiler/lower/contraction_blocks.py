@@ -62,7 +62,8 @@ def choose_blocks(problem: Contraction, packed_left: bool) -> Blocks:
 def few_row_blocks(problem: Contraction) -> Blocks:
     """Blocks for a handful of rows: the right operand is read once, in place, and nothing is packed."""
     lanes = problem.target.lanes(problem.dtype)
-    columns = 2 * tile_columns(problem.n, lanes)
+    # Panels that were packed ahead are those of all kernels.
+    columns = tile_columns(problem.n, lanes) * (1 if problem.right_known else 2)
     depth = _depth(problem.k, columns * problem.dtype.itemsize)
     return Blocks(
         rows=2, columns=columns, lanes=lanes, task_rows=8, task_columns=columns, depth=depth, pack_right=False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from compiler.loop.grammar import Buffer, Expr, Index, Let, Local, Statement, Store, extent_expr, index
 from compiler.lower.contraction_blocks import power_of_two, round_up
@@ -77,6 +79,18 @@ class Panels:
             *copy, mode="parallel",
         )
         return self.writing.kernel("_pack", (body,), (self.buffer,))
+
+    def steps(self, main: KernelStep, known: bool) -> tuple[KernelStep, ...]:
+        """The kernel that reads the panels, with the one that fills them before it unless they are known."""
+        return (replace(main, packed=self.arranged),) if known else (self.step(), main)
+
+    def arranged(self, right: np.ndarray) -> np.ndarray:
+        """The panels of a right operand [*inner, k, outer * n] that is known now."""
+        groups = right.reshape(*right.shape[:-1], product(self.outer), self.n)
+        missing = -groups.shape[-1] % self.columns
+        wide = np.pad(groups, [(0, 0)] * (groups.ndim - 1) + [(0, missing)])
+        panels = wide.reshape(*wide.shape[:-1], -1, self.columns)
+        return np.ascontiguousarray(np.moveaxis(panels, (-3, -2), (0, 1))).reshape(-1)
 
     def _store(self, k: Expr, lane: Expr) -> Store:
         column = PANEL + lane

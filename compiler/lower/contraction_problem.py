@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from compiler.llvm.target import Target
 from compiler.loop.grammar import (
     Binary,
@@ -36,10 +38,14 @@ Epilogue = Callable[[Indices, Expr, Expr, Expr], tuple[Statement, ...]]
 
 @dataclass(frozen=True, slots=True)
 class KernelStep:
-    """A kernel and those of its buffers, by name the same in all steps, that are scratch between steps."""
+    """A kernel and those of its buffers, by name the same in all steps, that are scratch between steps.
+
+    `packed`: what puts a known right operand into the scratch, for which there is no kernel then.
+    """
 
     kernel: Kernel
     scratch: tuple[Buffer, ...]
+    packed: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,8 @@ class Contraction(Writing):
     """What to compute. `left_unit` and `right_unit` name the index that walks memory one by one.
 
     `left(b, m, k)`, `right(b, k, n)` and `epilogue(b, m, n, value)` may use the extents and `buffers`; `n`
-    is the vector index of the epilogue, which writes only places that belong to (b, m, n).
+    is the vector index of the epilogue, which writes only places that belong to (b, m, n). `right_known`: the
+    right operand is a constant, which is packed when the program is made.
     """
 
     batch: Shape
@@ -86,6 +93,7 @@ class Contraction(Writing):
     left_unit: Literal["m", "k", None]
     right_unit: Literal["k", "n", None]
     epilogue: Epilogue
+    right_known: bool = False
 
 
 def only_if(condition: Expr, step: KernelStep) -> KernelStep:

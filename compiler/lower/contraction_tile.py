@@ -56,7 +56,7 @@ class Tiles:
         several = not isinstance(problem.m, int) or problem.m > blocks.task_rows
         large = size(problem.k) * size(problem.n) * problem.dtype.itemsize > LARGE
         shared = blocks.pack_right and several and large
-        self.prepack = shared or problem.right_unit != "n" or not is_plain(right)
+        self.prepack = shared or problem.right_known or problem.right_unit != "n" or not is_plain(right)
         right_batch: Shape = problem.batch if mentions(right, BATCH.name) else ()
         self.panels = Panels(
             problem, right_batch, (), problem.k, problem.n, blocks.columns, problem.right_unit,
@@ -70,7 +70,7 @@ class Tiles:
 
     def steps(self) -> tuple[KernelStep, ...]:
         main = self.problem.kernel("", (self._main(),), (self.panels.buffer,))
-        return (self.panels.step(), main) if self.prepack else (main,)
+        return self.panels.steps(main, self.problem.right_known) if self.prepack else (main,)
 
     # tasks
 

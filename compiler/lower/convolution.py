@@ -69,7 +69,7 @@ class Forward:
 
     def steps(self) -> tuple[KernelStep, ...]:
         main = self.problem.kernel("", (self._main(),), (self.panels.buffer,))
-        return (self.panels.step(), main) if self.packs else (main,)
+        return self.panels.steps(main, self.problem.right_known) if self.packs else (main,)
 
     # tasks
 

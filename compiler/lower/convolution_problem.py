@@ -32,6 +32,7 @@ class Convolution(Writing):
     Each of `groups` groups has `channels` channels of the input and `n` of the output. `separate`: each
     output channel reads one channel of the input, the `separate`-th part of its number; then groups is 1.
     `right_flat(depth, co)` is `right` by the number of (tap, channel); None where memory is not like that.
+    `right_known`: it is a constant.
     """
 
     images: Extent
@@ -44,6 +45,7 @@ class Convolution(Writing):
     right: Callable[[Indices, Expr, Expr], Expr]
     right_flat: Callable[[Expr, Expr], Expr] | None
     right_unit: Literal["k", "n", None]
+    right_known: bool
     epilogue: Epilogue
 
     @property
@@ -103,7 +105,7 @@ def packs_weights(problem: Convolution) -> bool:
     if isinstance(problem.n, int) and problem.n * problem.groups <= NEAR_PANELS * columns:
         return False
     outputs = product((problem.images, *(w.outputs for w in problem.windows)))
-    return not isinstance(outputs, int) or outputs >= REPAYING_OUTPUTS
+    return problem.right_known or not isinstance(outputs, int) or outputs >= REPAYING_OUTPUTS
 
 
 def fitting_channels(

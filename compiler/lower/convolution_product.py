@@ -14,7 +14,7 @@ from compiler.lower.convolution_problem import Convolution
 from compiler.lower.convolution_weight import convolution_weight
 from compiler.lower.weight_problem import WeightGradient
 from compiler.lower.window_source import PROBE, Source
-from compiler.views import follow, is_view
+from compiler.views import constant_behind, follow, is_view
 from symgraph.dimension import Extent, divide
 from symgraph.graph import Node
 
@@ -61,6 +61,7 @@ def convolution_steps(
             right=right,
             right_flat=right_flat if is_memory(w) else None,
             right_unit=_unit(access, w),
+            right_known=constant_behind(w) is not None,
             epilogue=epilogue,
         )
     )

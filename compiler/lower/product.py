@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
+
+import numpy as np
 
 from compiler.clusters import Cluster
 from compiler.llvm.target import Target
-from compiler.loop.grammar import Expr, Let, Local, Statement
-from compiler.lower.access import Access, Home, Memory, Scratch
+from compiler.loop.grammar import Buffer, Expr, Let, Local, Statement
+from compiler.lower.access import Access, Arranged, Home, Memory, Scratch
 from compiler.lower.contraction import KernelStep, contraction
 from compiler.lower.contraction_problem import Indices
 from compiler.lower.convolution_product import convolution_steps, weight_steps
 from compiler.lower.fused import Fused
 from compiler.lower.step import Step
-from compiler.views import follow
+from compiler.views import constant_behind, follow, shown
 from symgraph.graph import Node
 from symgraph.ops.convolution import CONVOLUTION, CONVOLUTION_WEIGHT
 from symgraph.ops.linear import MATMUL
@@ -59,6 +62,7 @@ def _matrix_product(
         dtype=root.type.dtype,
         target=target,
         few_rows=few_rows,
+        right_known=len(batch) == 0 and constant_behind(right) is not None,
     )
 
 
@@ -107,7 +111,18 @@ def _steps(cluster: Cluster, writer: Product, made: tuple[KernelStep, ...]) -> l
     )
     steps = []
     for step in made:
+        if step.packed is not None:
+            (buffer,) = step.scratch
+            memory.setdefault(buffer.name, _packed(cluster.root, buffer, step.packed))
         for buffer in step.scratch:
             memory.setdefault(buffer.name, Scratch(buffer.shape, buffer.dtype))
         steps.append(Step(step.kernel, tuple(memory[b.name] for b in step.kernel.buffers), cluster))
     return steps
+
+
+def _packed(root: Node, buffer: Buffer, pack: Callable[[np.ndarray], np.ndarray]) -> Arranged:
+    """The right operand of the root, a constant, as its kernels read it."""
+    right = root.inputs[1]
+    source = constant_behind(right)
+    assert source is not None, "only a known operand is packed ahead"
+    return Arranged(buffer.shape, buffer.dtype, source, lambda array: pack(shown(right, array)))

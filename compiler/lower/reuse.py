@@ -6,18 +6,19 @@ share memory. Then the kernels of one are the kernels of the other, on other mem
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from compiler.clusters import Cluster
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Kernel
-from compiler.lower.access import Home, Memory, Scratch
+from compiler.lower.access import Arranged, Home, Memory, Scratch
 from compiler.lower.cluster import lower_cluster
 from compiler.lower.step import Step
 from compiler.views import is_scalar_constant, is_view
 from symgraph.graph import Node, key_of
 from symgraph.ops.reduce import EXTENT
+from symgraph.symbol import constant_node, made_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,13 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Kernels, and for each buffer the number of its home, or the scratch of the first cluster."""
+    """Kernels, and for each buffer the number of its home, or the scratch of the first cluster.
+
+    `sources` are the numbers of the constants that hold what is arranged anew.
+    """
 
     kernels: tuple[tuple[Kernel, tuple[int | Scratch, ...]], ...]
+    sources: Mapping[Arranged, int]
 
     @staticmethod
     def of(steps: list[Step], homes: tuple[Memory, ...]) -> Template:
@@ -41,16 +46,25 @@ class Template:
             tuple(
                 (step.kernel, tuple(m if isinstance(m, Scratch) else numbers[m] for m in step.memories))
                 for step in steps
-            )
+            ),
+            {m: numbers[m.source] for step in steps for m in step.memories if isinstance(m, Arranged)},
         )
 
     def steps(self, cluster: Cluster, homes: tuple[Memory, ...]) -> list[Step]:
         """The same kernels on the memory of another cluster, with scratch of its own."""
         own: dict[Scratch, Scratch] = {}
+        arranged: dict[Arranged, Node] = {}
 
         def bound(memory: int | Scratch) -> Memory:
             if isinstance(memory, int):
                 return homes[memory]
+            if isinstance(memory, Arranged):
+                if memory not in arranged:
+                    source = homes[self.sources[memory]]
+                    assert isinstance(source, Node), "a constant lives in memory of its own"
+                    with made_for(cluster.root, "lower"):
+                        arranged[memory] = constant_node(memory.arrange(source.attrs["value"]))
+                return arranged[memory]
             return own.setdefault(memory, Scratch(memory.shape, memory.dtype))
 
         return [Step(kernel, tuple(map(bound, memories)), cluster) for kernel, memories in self.kernels]
@@ -69,11 +83,10 @@ class Lowering:
         """The kernels of a cluster, in the order they run. `home` tells where a node's value lives."""
         outline = outline_of(cluster, home)
         known = self._known.get(outline.key)
-        if known is not None:
-            return known.steps(cluster, outline.homes)
-        steps = lower_cluster(cluster, home, self._dims, self._target, self._few_rows)
-        self._known[outline.key] = Template.of(steps, outline.homes)
-        return steps
+        if known is None:
+            steps = lower_cluster(cluster, home, self._dims, self._target, self._few_rows)
+            known = self._known[outline.key] = Template.of(steps, outline.homes)
+        return known.steps(cluster, outline.homes)
 
 
 def outline_of(cluster: Cluster, home: Home) -> Outline:

@@ -26,7 +26,7 @@ class Product:
 
     def __init__(
         self, m, n, k, *, layout="nn", dtype: DType = float32, batch=(), shared_right=False, target=HOST,
-        extra=(), few_rows=False,
+        extra=(), few_rows=False, right_known=False,
     ) -> None:
         self.m, self.n, self.k, self.layout = extent(m), extent(n), extent(k), layout
         self.batch = tuple(extent(b) for b in batch)
@@ -41,7 +41,7 @@ class Product:
             "product", batch=self.batch, m=self.m, n=self.n, k=self.k, left=self.left, right=self.right,
             left_unit="k" if layout[0] == "n" else "m", right_unit="n" if layout[1] == "n" else "k",
             epilogue=self.epilogue, buffers=(self.a, self.b, *extra, self.c), extents=self.names, dtype=dtype,
-            target=target, few_rows=few_rows,
+            target=target, few_rows=few_rows, right_known=right_known,
         )
         self.native = [Native(step.kernel, target) for step in self.steps]
 
@@ -60,6 +60,9 @@ class Product:
 
     def __call__(self, sizes: Mapping[str, int], one_by_one: bool = False, **arrays: np.ndarray) -> None:
         for step, native in zip(self.steps, self.native, strict=True):
+            if step.packed is not None:
+                right = arrays["b"] if self.layout[1] == "n" else arrays["b"].T
+                arrays.setdefault(step.scratch[0].name, step.packed(right))
             for scratch in step.scratch:
                 # Garbage in scratch must not reach results.
                 arrays.setdefault(scratch.name, np.full(self.shape(scratch, sizes), 77, scratch.dtype))
@@ -151,6 +154,16 @@ def test_few_rows_at_run_time(layout, k):
     for m in (0, 1, 3, 4, 5, 8, 9, 40):
         for depth in (70,) if k == 70 else (0, 70, 600):
             product.check({"m": m, "k": depth})
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn"])
+@pytest.mark.parametrize("n", [10, 64, 90])
+def test_a_known_right_operand_is_packed_ahead(layout, n):
+    product = Product("m", n, 70, layout=layout, few_rows=True, right_known=True)
+    assert all(step.packed is not None for step in product.steps if step.scratch)
+    assert not any(step.kernel.name.endswith("_pack") for step in product.steps)
+    for m in (0, 1, 7, 8, 9, 40):
+        product.check({"m": m})
 
 
 def test_deep_transposed_left_operand_is_packed():

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from compiler.driver import Options, lower
+from compiler.driver import Options, lower, weight_array
 from compiler.llvm.target import Target
 from compiler.loop.grammar import Binary, Buffer, Const, Expr, For, Index, Kernel, Let, Load, Local, Store
 from compiler.loop.interpreter import interpret
 from compiler.lower.sizes import share_sizes
 from compiler.recipe import Lowered
-from symgraph import nn, optim
+from symgraph import nn, optim, reference
 from symgraph.graph import Graph
+from symgraph.ops.convolution import convolution
 from symgraph.symbol import node_of
 from symgraph.types import float32, int64
+from tests.program_interpreter import interpret_program
 
 INDEX = Index("i")
+RNG = np.random.default_rng(4)
 
 
 def lowered(outputs, inputs, updates=()) -> Lowered:
@@ -178,3 +181,20 @@ def test_no_name_of_a_loop_could_be_a_dimensions():
     f = sg.function([x, gamma], [loss, *sg.grad(loss, [x, gamma])])
     names = re.findall(r"^ *(?:for|let|alloc) ([^ :]+)", f.text("kernels"), re.MULTILINE)
     assert len(names) > 50 and not [name for name in names if name.isidentifier()]
+
+
+def test_frozen_layers_share_kernels_and_keep_their_own_packed_weights():
+    x = sg.input("x", ("batch", 8, 9, 5))
+    weights = [RNG.standard_normal((3, 3, 5, 5)).astype("f") for _ in range(2)]
+    matrix = RNG.standard_normal((2, 5, 5)).astype("f")
+    y = x
+    for w, m in zip(weights, matrix, strict=True):
+        y = sg.matmul(convolution(y, sg.flip(sg.constant(w), axis=0)), sg.constant(m))
+    graph = Graph(inputs=(x.node,), outputs=(node_of(y),), updates=())
+    made = lower(graph, "f", ["y"], Options(frozen=True), Target.host())
+    kernels = [step.kernel.name for step in made.steps]
+    assert not any("pack" in str(name) for name in kernels)
+    arrays = [weight_array(node) for node in made.memory.weights]
+    a = RNG.standard_normal((2, 8, 9, 5)).astype("f")
+    (found,) = interpret_program(made.program, [a], arrays)
+    np.testing.assert_allclose(found, reference.run(graph, [a])[0], rtol=1e-4, atol=1e-3)
