@@ -51,7 +51,7 @@ class Scratch:
 
 @dataclass(eq=False, slots=True)
 class Arranged(Scratch):
-    """Memory that holds the elements of a constant in another order, put into it when the program is made."""
+    """Memory that holds a constant's elements in another order, put there when the program is made."""
 
     source: Node
     arrange: Callable[[np.ndarray], np.ndarray]
