@@ -203,7 +203,8 @@ def stored_images(function: Lowered) -> list[str]:
 
 def test_a_pooling_normalizes_what_it_reads():
     """Convolution, statistics, pooling: of the image in between only the convolution is in memory."""
-    layer = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    convolution = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    layer = nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
     training = lowered([layer(IMAGE)], (IMAGE,), training=True)
     assert stored_images(training) == ["convolution f32[n, 12, 12, 8]", "copy f32[n, 8, 6, 6]"]
     y = layer(IMAGE)
