@@ -8,6 +8,7 @@ from layer_cases import CASES, REFERENCE
 
 import symgraph as sg
 from symgraph import nn, optim
+from symgraph.api import function_of
 
 STORED = dict(np.load(REFERENCE))
 
@@ -145,3 +146,21 @@ def test_gradient_penalty_agrees():
     expected = sg.grad(penalty(sg.tensor(batch, requires_grad=True)), learnt)
     for left, right in zip(found, expected, strict=True):
         close(left, right.numpy())
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_batch_norm_over_rows_that_no_cache_holds(fuse: bool) -> None:
+    """The last sweep stores the output and, once its parts are done, the moving averages."""
+    rows, channels = 40_000, 64
+    values = np.random.default_rng(3).standard_normal((rows, channels)).astype(np.float32) * 2 + 5
+    x, layer = sg.input("x", values.shape), nn.BatchNorm(channels)
+    step = sg.function([x], layer(x), training=True)
+    if not fuse:
+        step = function_of(step.graph, layer(x), training=True, fuse=False)
+    found = step(values)
+    wide = values.astype(np.float64)
+    mean, variance = wide.mean(0), wide.var(0)
+    np.testing.assert_allclose(found, (wide - mean) / np.sqrt(variance + 1e-5), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(layer.running_mean.numpy(), 0.1 * mean, rtol=1e-5)
+    unbiased = 0.9 + 0.1 * variance * rows / (rows - 1)
+    np.testing.assert_allclose(layer.running_var.numpy(), unbiased, rtol=1e-5)
