@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,12 +248,19 @@ def function_of(
     threads: int | None = None,
     name: str | None = None,
     check_numerics: bool = False,
+    fuse: bool = True,
+    skip: Collection[str] = (),
 ) -> Function:
-    """Compile a graph whose outputs are the leaves of `structure`, its updates and checks as they are."""
+    """Compile a graph whose outputs are the leaves of `structure`, its updates and checks as they are.
+
+    To measure what they bring, fuse=False makes every operation a kernel of its own, and `skip` names passes
+    to leave out. ValueError for one that the compiler cannot do without.
+    """
     _check_inputs(graph)
     labels = [label for label, _ in flatten(structure)]
     settings = {"name": name or "function", "threads": threads, "check_numerics": check_numerics}
-    return Function(graph, structure, labels, Options(training=training), settings)
+    options = Options(training=training, fuse=fuse, skip=frozenset(skip))
+    return Function(graph, structure, labels, options, settings)
 
 
 def _input_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:

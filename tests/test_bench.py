@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.api import function_of
 from symgraph.bench import race_tables
 from symgraph.bench.chart import chart
 from symgraph.bench.command import ratios
@@ -197,6 +198,28 @@ def test_a_worker_that_fails_says_its_last_words(tmp_path: Path) -> None:
 
 def test_every_own_figure_has_a_workload() -> None:
     assert {*OWN, MACHINE} == {*WORKLOADS, "start", "demo"}
+
+
+def test_a_switch_leaves_the_results_as_they_are(tmp_path: Path) -> None:
+    page_file = tmp_path / "page.md"
+    page_file.write_text("top\n<!-- ablation -->\n<!-- end of ablation -->\nend\n")
+    command = [sys.executable, "-m", "symgraph.bench.ablation", "--rows", "mlp_infer1", "--seconds", "0.01"]
+    done = subprocess.run([*command, "--write", str(page_file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = page_file.read_text()
+    assert text.startswith("top\n<!-- ablation -->\n### Between processes") and text.endswith("end\n")
+    assert "| mlp_infer1 | the cache on disk (sg.function) |" in text and "the native entry" in text
+    launches = {line.split(" | ")[0]: line.split(" | ")[3] for line in text.splitlines() if " MiB |" in line}
+    assert launches == {"| (nothing)": "3", "| fusion": "8"}
+
+
+def test_a_pass_that_is_needed_cannot_be_left_out() -> None:
+    x = sg.input("x", (3,))
+    f = sg.function([x], sg.exp(x))
+    with pytest.raises(ValueError, match="derive_gradients"):
+        function_of(f.graph, sg.exp(x), skip=["derive_gradients"])
+    apart = function_of(f.graph, sg.exp(x), fuse=False, skip=["simplify"])
+    np.testing.assert_array_equal(apart(np.ones(3, np.float32)), f(np.ones(3, np.float32)))
 
 
 def test_every_call_is_timed() -> None:

@@ -7,6 +7,7 @@ object, all that must outlive the native code: CPython keeps a function's `self`
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -91,8 +92,11 @@ def python_function(name: str, address: int, state: FunctionState) -> Entry:
 def has_fast_entry() -> bool:
     """Whether this CPython and this numpy keep their objects where NAME_python looks.
 
-    Writes nothing: compares what it finds in some arrays with what numpy says of them.
+    Writes nothing: compares what it finds in some arrays with what numpy says of them. SYMGRAPH_FAST_ENTRY=0
+    says no; calls then go through ctypes.
     """
+    if os.environ.get("SYMGRAPH_FAST_ENTRY") == "0":
+        return False
     if sys.implementation.name != "cpython" or "free-threading" in sys.version:
         return False
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little" or hasattr(sys, "getobjects"):

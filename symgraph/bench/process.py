@@ -8,7 +8,7 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,13 +38,15 @@ class WorkerError(SymgraphError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one process measures: `python` runs it, `folder` takes its answer and its caches."""
+    """What one process measures: `python` runs it, `folder` takes its answer and its caches, `settings` are
+    variables of its environment."""
 
     engine: str
     row: str
     threads: int
     python: str
     folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Worker:
@@ -111,7 +113,7 @@ def _settings(task: Task) -> dict[str, str]:
     made["PYTENSOR_FLAGS"] = f"base_compiledir={task.folder / 'pytensor'}"
     made["NUMBA_CACHE_DIR"] = str(task.folder / "numba")
     made["NUMBA_NUM_THREADS"] = str(task.threads)
-    return made
+    return made | task.settings
 
 
 def find_peers(pythons: Sequence[str]) -> dict[str, str]:
