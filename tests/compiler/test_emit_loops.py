@@ -8,6 +8,7 @@ import pytest
 from kernel_cases import EXTENTS, TARGETS, M, N, buffer, i, j, loop
 from kernel_runner import Native, module_text
 
+from compiler.llvm.object import assembly
 from compiler.llvm.target import Target
 from compiler.loop.grammar import (
     Accumulate,
@@ -270,3 +271,20 @@ def test_tails_do_not_touch_what_lies_behind():
         memory = np.full(n + 64, 5, np.float32)
         run(np.zeros(n, np.float32), memory[:n], extents={"n": n})
         assert not memory[:n].any() and (memory[n:] == 5).all()
+
+
+def test_accumulators_are_registers_although_a_loop_that_never_runs_indexes_them():
+    x, o, held = buffer("x", float32), buffer("o", float32, 4), Buffer("held", float32, (4,))
+    value = Load(held, (j,)) + Load(x, (i,))
+    clear = loop("j", 4, Store(held, (j,), constant(0.0, float32)), mode="unroll")
+    sums = (Accumulate(held, (index(t),), Load(x, (i,)), "add") for t in range(4))
+    add = loop("i", N, *sums, mode="serial")
+    rest = loop("i", 0, loop("j", 4, Store(held, (j,), value), mode="serial"), mode="serial")
+    keep = loop("j", 4, Store(o, (j,), Load(held, (j,))), mode="unroll")
+    kernel = Kernel("held", (x, o), ("n",), (Alloc(held), clear, add, rest, keep))
+    target = Target("x86_64-unknown-linux-gnu", "x86-64-v3")
+    text, _ = module_text(kernel, target)
+    assert "alloca" in text and "rsp" not in assembly(text, target)
+    a, got = np.arange(5, dtype=np.float32), np.zeros(4, np.float32)
+    Native(kernel)(a, got, extents={"n": 5})
+    np.testing.assert_array_equal(got, np.full(4, 10.0))
