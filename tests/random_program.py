@@ -101,7 +101,7 @@ def values_of(program: Program, leaves: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = dict(leaves)
     modules = {"sg": sg, "nn": nn, "np": np, "random_uniform": random_uniform}
     for line in program.lines:
-        values[line.name] = eval(line.text, modules, values)
+        values[line.name] = eval(line.text, {**modules, **values})  # a lambda finds names in globals alone
     return values
 
 

@@ -358,8 +358,43 @@ def _whole(g: Growing) -> str | None:
     ).format(x=x)
 
 
-# How often each is tried: elementwise 30 %, norms and reductions 28 %, products 17 %, layout 15 %, rest 10 %.
+# Of a carry h, a row r, something captured c of their shape, and a square matrix w.
+STEPS = (
+    "sg.tanh(h * 0.5 + r), sg.sin(h) * r",
+    "h * 0.5 + sg.tanh(r * {c}), sg.sigmoid(h - r)",
+    "{c} - sg.tanh(h) * r, (h + {c}, sg.sum(sg.exp(r - sg.max(r))))[0]",
+    "sg.where(r > 0, h * 0.7, r), nn.softmax(h + r, axis=-1)",
+    "nn.layer_norm(h + r), sg.mean(h * r, axis=-1, keepdims=True) * r",
+)
+PRODUCTS = (
+    "sg.tanh(h @ {w} * 0.3 + r), h",
+    "sg.tanh(r @ {w} * 0.3 + h), (h * r) @ {w}",
+    "sg.tanh(sg.scan(lambda a, b: (a * 0.5 + b, a), r[..., 0], h @ {w} * 0.1)[0] + h), r @ {w}",
+)
+
+
+def scanned(g: Growing) -> str | None:
+    x = g.a_float(2)
+    if x is None:
+        return None
+    kind = g.types[x]
+    row = kind.shape[1:]
+    size = row[-1]
+    same = g.pick(lambda t: t.shape == row and t.dtype == kind.dtype)
+    h = same if same is not None and g.chance(0.5) else g.leaf(row)
+    step = g.one_of(PRODUCTS[: 2 if len(row) == 1 else 3] if isinstance(size, int) and g.chance(0.5) else STEPS)
+    if "sg.scan" in step and not (len(row) == 2 and row[0] == row[1]):
+        step = PRODUCTS[0]
+    w = g.leaf((size, size)) if "{w}" in step else ""
+    c = g.leaf(row) if "{c}" in step else ""
+    options = ", reverse=True" if g.chance(0.3) else ""
+    text = f"sg.scan(lambda h, r: ({step.format(w=w, c=c)}), {h}, {x}{options})"
+    return g.one_of([f"{text}[0]", f"{text}[1]", f"{text}[1]", f"(lambda found: found[0] + found[1])({text})"])
+
+
+# How often each is tried: elementwise 30 %, norms and reductions 26 %, products 17 %, layout 14 %, loops 4 %,
+# the rest 9 %.
 RULES: tuple[tuple[float, Rule], ...] = (
-    (0.13, unary), (0.17, binary), (0.14, reduction), (0.14, norm),
-    (0.08, matmul), (0.09, window), (0.15, layout), (0.10, choice),
+    (0.13, unary), (0.17, binary), (0.13, reduction), (0.13, norm),
+    (0.08, matmul), (0.09, window), (0.14, layout), (0.09, choice), (0.04, scanned),
 )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from compiler.views import follow
+from compiler.views import follow, rows_of
 from symgraph.dimension import product
 from symgraph.graph import Graph, Node, transform
-from symgraph.ops.layout import BROADCAST, PERMUTE, matrix_transpose, reshape
+from symgraph.op import Kind
+from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE, broadcast_to, matrix_transpose, reshape
 from symgraph.ops.linear import MATMUL, matmul
 from symgraph.ops.reduce import sum_
 from symgraph.symbol import Symbol, made_for
@@ -19,6 +20,7 @@ def merge_products(graph: Graph) -> Graph:
         A_i W for all i             = [A_1; A_2; ...] W
         sum over i of A_i^T B_i     = [A_1; A_2; ...]^T [B_1; B_2; ...]
         sum over a of sum over b    = sum over a and b
+        f(reshape(A W), b)          = reshape(f(A W, b)), so that f is done while A W is in registers
     """
     users = graph.users()
 
@@ -28,6 +30,8 @@ def merge_products(graph: Graph) -> Graph:
                 return _of_one_right(*inputs)
             if node.op is sum_.op and len(users[node.inputs[0]]) == 1:
                 return _sum(inputs[0], node.attrs["axes"])
+            if node.op.kind is Kind.ELEMENTWISE and all(len(users[i]) == 1 for i in node.inputs if i.op is MATMUL):
+                return _before_reshape(node, inputs)
         return None
 
     return transform(graph, visit, MAKER)
@@ -44,6 +48,34 @@ def _of_one_right(left: Node, right: Node) -> Node | None:
     rows = reshape(Symbol(left), (product(left.type.shape[:-1]), left.type.shape[-1]))
     made = matmul(rows, reshape(Symbol(one), right.type.shape[-2:]))
     return _node(reshape(made, (*left.type.shape[:-1], right.type.shape[-1])))
+
+
+def _before_reshape(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """Elementwise work on a merged product and on what lies like it, or repeats along the merged axes."""
+    products = [i.inputs[0] for i in inputs if i.op is RESHAPE and _is_merged(i.inputs[0], i)]
+    if len(products) != 1:
+        return None
+    shape = products[0].type.shape
+    operands = []
+    for operand in inputs:
+        reading = follow(operand)
+        if reading.axes is not None and set(reading.axes) <= {None, operand.type.rank - 1}:
+            row = reshape(Symbol(reading.source), (reading.source.type.size,))
+            operands.append(broadcast_to(row, shape))
+        elif _in_rows(operand):
+            operands.append(reshape(Symbol(operand), shape))
+        else:
+            return None
+    made = Symbol.apply(node.op, tuple(operands), dict(node.attrs))
+    return _node(reshape(made, node.type.shape))
+
+
+def _is_merged(product: Node, view: Node) -> bool:
+    """Whether a value is a product's result, or elementwise work on one, with merged rows."""
+    rows, columns = product.type.rank == 2, product.type.shape[-1:]
+    while product.op.kind is Kind.ELEMENTWISE:
+        product = product.inputs[0]
+    return product.op is MATMUL and rows and columns == view.type.shape[-1:] and view.type.rank > 2
 
 
 def _sum(x: Node, axes: tuple[int, ...]) -> Node | None:
@@ -76,9 +108,11 @@ def _turned_back(view: Node) -> Node | None:
 
 def _in_rows(node: Node) -> bool:
     """Whether merging the leading axes is the same memory under another shape."""
+    while node.op is RESHAPE:
+        (node,) = node.inputs
     reading = follow(node)
     if reading.axes is None:
-        return False
+        return rows_of(node) is not None
     return tuple(a for a in reading.axes if a is not None) == tuple(
         a for a, e in enumerate(node.type.shape) if e != 1
     )
