@@ -133,7 +133,8 @@ class _Walk:
 
     def _serials(self, graph: Graph) -> None:
         """Serials only say what comes before what."""
-        serials = sorted({n.attrs["serial"] for n in graph.nodes if "serial" in n.attrs and n.op is not INPUT})
+        reads = (n for n in graph.nodes if "serial" in n.attrs and n.op is not INPUT)
+        serials = sorted({n.attrs["serial"] for n in reads})
         self._order.update((serial, number) for number, serial in enumerate(serials))
 
     def _type(self, kind: TensorType) -> str:

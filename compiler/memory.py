@@ -34,10 +34,13 @@ class MemoryPlan:
 def plan_memory(
     graph: Graph, groups: Sequence[Sequence[Step]], spans: Sequence[Span] = ()
 ) -> MemoryPlan:
-    """Values that never live at the same time share a slot of the arena. Steps of one group run at once; spans
-    are those of groups.
+    """Values that never live at the same time share a slot of the arena.
+
+    Steps of one group run at once; spans are those of groups.
     """
-    touched = [[m for step in group for memory in step.memories for m in with_bases(memory)] for group in groups]
+    touched = [
+        [m for step in group for memory in step.memories for m in with_bases(memory)] for group in groups
+    ]
     places: dict[Memory, Place] = {}
     places.update({node: Place("input", i) for i, node in enumerate(graph.inputs)})
     places.update({node: Place("output", i) for i, node in enumerate(graph.outputs)})

@@ -50,8 +50,8 @@ class Stage:
 def passes(*, training: bool, frozen: bool) -> tuple[tuple[str, Pass], ...]:
     """The pipeline, in order. A frozen function's weights are constants, folded whatever their size.
 
-    Every pass works on the bodies of loops, too, innermost first; `resolve_phase` and `check_indices`, to which
-    a loop is more than a body, see to that themselves.
+    Every pass works on the bodies of loops, too, innermost first; `resolve_phase` and `check_indices`, to
+    which a loop is more than a body, see to that themselves.
     """
     freeze = (("freeze_weights", freeze_weights),) if frozen else ()
     fold_weights = (

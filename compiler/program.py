@@ -30,11 +30,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A place that may move: with n = offset + stride * t, it is n bytes behind the only base; or it is the base
-    of number n mod 2, where two are used in turn.
+    """A place that may move: with n = offset + stride * t, it is n bytes behind the only base; or it is the
+    base of number n mod 2, where two are used in turn.
 
-    t counts the steps of repeat number `repeat`, down from the last where that is reversed. The place is found
-    anew in each step; None: once a run, where the stride is 0. Bases that are rows have smaller numbers.
+    t counts the steps of repeat number `repeat`, down from the last where that is reversed. The place is
+    found anew in each step; None: once a run, the stride being 0. Bases that are rows have smaller numbers.
     """
 
     bases: tuple[Place, ...]

@@ -84,7 +84,7 @@ def derived(stages: Sequence[pipeline.Stage]) -> Graph:
 def _lower_plan(
     plan: Plan, dims: tuple[str, ...], lowering: PlanLowering
 ) -> tuple[list[Step], tuple[Span, ...]]:
-    """Kernels of all clusters in order, then copies of updates that had to be kept aside; and which repeat."""
+    """Kernels of all clusters in order, then copies of updates that were kept aside; and which repeat."""
     graph = plan.graph
     in_place = {value: state for state, value in graph.updates if value not in plan.deferred}
     steps = lowering.steps(plan, lambda node: in_place.get(node, node))
@@ -100,7 +100,7 @@ def _grouped(
     graph: Graph, steps: Sequence[Step], spans: Sequence[Span]
 ) -> tuple[tuple[tuple[Step, ...], ...], tuple[Span, ...]]:
     """Groups of steps that run at once, outside of loops; and the spans of groups that repeat."""
-    outer = [s for s in spans if not any(o.first <= s.first and s.last <= o.last for o in spans if o is not s)]
+    outer = [s for i, s in enumerate(spans) if not any(o.first <= s.first < o.last for o in spans[i + 1 :])]
     groups: list[tuple[Step, ...]] = []
     place: dict[int, int] = {}
     done = 0

@@ -18,7 +18,7 @@ from symgraph.op import Kind, Op
 from symgraph.types import TensorType
 
 Visit = Callable[[Node, tuple[Node, ...]], Node | None]
-Result = tuple[str, int]  # ("last" or "history", number of a carry), ("stack", number among the stacked values)
+Result = tuple[str, int]  # ("last" or "history", number of a carry), ("stack", number of a stacked value)
 
 
 def _infer_scan(
@@ -59,7 +59,7 @@ SCAN = Op(
     "scan",
     Kind.SCAN,
     _infer_scan,
-    doc="One result of a loop over `length` steps; see symgraph/loops.py. Its vjp takes all results of a loop.",
+    doc="One result of a loop over `length` steps. Its vjp takes all results of a loop.",
 )
 
 
@@ -190,7 +190,8 @@ def in_bodies(step: Callable[[Graph], Graph], graph: Graph, *, maker: str) -> Gr
     def change(loop: Loop) -> Mapping[Node, Node]:
         old = loop.body
         new = in_bodies(step, old, maker=maker)
-        if new is old or (new.outputs == old.outputs and all(r.inputs == loop.operands for r in loop.results)):
+        same = all(r.inputs == loop.operands for r in loop.results)
+        if new is old or (new.outputs == old.outputs and same):
             return {r: r for r in loop.results}
         moved = dict(zip(old.outputs[loop.carries :], new.outputs[loop.carries :], strict=True))
         kept = replace(loop, body=new)

@@ -67,7 +67,8 @@ def _scan(
     assert isinstance(steps, int)
     for step in range(steps):
         at = steps - 1 - step if attrs["reverse"] else step
-        inner = dict(zip(body.inputs, [*carry, *(x[at] for x in given[carries:first]), *given[first:]], strict=True))
+        rows = [x[at] for x in given[carries:first]]
+        inner = dict(zip(body.inputs, [*carry, *rows, *given[first:]], strict=True))
         kept.append(carry[number] if kind == "history" else None)
         _fill(body, inner, sizes, disturb)
         carry = [inner[n] for n in body.outputs[:carries]]

@@ -382,14 +382,15 @@ def scanned(g: Growing) -> str | None:
     size = row[-1]
     same = g.pick(lambda t: t.shape == row and t.dtype == kind.dtype)
     h = same if same is not None and g.chance(0.5) else g.leaf(row)
-    step = g.one_of(PRODUCTS[: 2 if len(row) == 1 else 3] if isinstance(size, int) and g.chance(0.5) else STEPS)
+    step = g.one_of(PRODUCTS if isinstance(size, int) and g.chance(0.5) else STEPS)
     if "sg.scan" in step and not (len(row) == 2 and row[0] == row[1]):
         step = PRODUCTS[0]
     w = g.leaf((size, size)) if "{w}" in step else ""
     c = g.leaf(row) if "{c}" in step else ""
     options = ", reverse=True" if g.chance(0.3) else ""
     text = f"sg.scan(lambda h, r: ({step.format(w=w, c=c)}), {h}, {x}{options})"
-    return g.one_of([f"{text}[0]", f"{text}[1]", f"{text}[1]", f"(lambda found: found[0] + found[1])({text})"])
+    both = f"(lambda found: found[0] + found[1])({text})"
+    return g.one_of([f"{text}[0]", f"{text}[1]", f"{text}[1]", both])
 
 
 # How often each is tried: elementwise 30 %, norms and reductions 26 %, products 17 %, layout 14 %, loops 4 %,

@@ -70,7 +70,8 @@ class Repeats:
             offset, stride = self._moves[number]
             moved = self._sum(offset, self._product(stride, at))
             bases = [self._load(base) for base in row.bases]
-            self._writer.line(f"store ptr {self._chosen(bases, moved)}, ptr {self._entry(Place('row', number))}")
+            address = self._chosen(bases, moved)
+            self._writer.line(f"store ptr {address}, ptr {self._entry(Place('row', number))}")
 
     def _chosen(self, bases: Sequence[str], moved: str) -> str:
         writer = self._writer

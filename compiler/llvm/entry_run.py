@@ -238,7 +238,8 @@ class _Launches:
 
     def start_clock(self) -> None:
         """The last word is what the clock read last."""
-        self._writer.line(f"store i64 {self._clock()}, ptr {self._word(len(self._interface.program.launches))}")
+        last = self._word(len(self._interface.program.launches))
+        self._writer.line(f"store i64 {self._clock()}, ptr {last}")
 
     def tick(self, number: int) -> None:
         """The ticks since the clock was last read, added to word `number`."""

@@ -62,7 +62,7 @@ class Row:
     """One row of memory, another in each step of a loop: with n = offset + stride * t in step t (in bytes), n
     bytes behind the only base; or the base of number n mod 2, where two are used in turn.
 
-    It moves with the steps of loop number `loop`; None: it is the same in a whole run. `size` is its own bytes.
+    It moves with the steps of loop number `loop`; None: it is the same in a whole run. `size`: its own bytes.
     """
 
     bases: tuple[Memory, ...]
@@ -87,12 +87,11 @@ class Buffers:
 
     def of(self, memory: Node | Scratch, shape: Shape | None = None) -> Buffer:
         kind, dtype = kind_of(memory)
-        if isinstance(memory, Node):
-            memory = self.home(memory)
-        key = (memory, kind if shape is None else shape)
+        where = self.home(memory) if isinstance(memory, Node) else memory
+        key = (where, kind if shape is None else shape)
         if key not in self._known:
             self._known[key] = Buffer(f"b{len(self.buffers)}", dtype, key[1])
-            self.memories.append(memory)
+            self.memories.append(where)
             self.buffers.append(self._known[key])
         return self._known[key]
 

@@ -48,7 +48,8 @@ class Storage:
         old, new = (size, 0) if loop.reverse else (0, size)
         self.inside[node] = Row(base, old, size, self.number, size)
         self.inside[loop.body.outputs[k]] = Row(base, new, size, self.number, size)
-        self.before[loop.operands[k]] = Row(base, loop.length * size if loop.reverse else 0, 0, self.around, size)
+        first = loop.length * size if loop.reverse else 0
+        self.before[loop.operands[k]] = Row(base, first, 0, self.around, size)
 
     def _in_turn(self, k: int) -> None:
         """Step i of T writes place T - 1 - i mod 2 and reads the other; so the last one writes place 0."""

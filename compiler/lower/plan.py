@@ -62,7 +62,7 @@ class PlanLowering:
 def _split(
     steps: Sequence[Step | Repeat], number: int
 ) -> tuple[list[Step | Repeat], list[Step | Repeat]]:
-    """Steps that fill scratch from what no step of the loop writes, such as packing a weight; and the rest."""
+    """Steps that fill scratch from what no step of the loop writes, packing a weight; and the rest."""
     once: list[Step | Repeat] = []
     again: list[Step | Repeat] = []
     writers = Counter(m for step in steps for m in _written(step))

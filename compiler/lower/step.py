@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Steps that run `length` times; rows of loop `number` move with them, down from the last if `reverse`."""
+    """Steps that run `length` times; rows of loop `number` move with them, from the last if `reverse`."""
 
     number: int
     length: Extent

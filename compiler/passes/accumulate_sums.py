@@ -18,7 +18,7 @@ MAKER = "accumulate_sums"
 
 
 def accumulate_sums(graph: Graph) -> Graph:
-    """sum over t of stack(y_t) = last(s),   s_0 = 0,   s_t+1 = s_t + y_t,   where nothing else reads the stack."""
+    """sum over t of stack(y_t) = last(s),   s_0 = 0,   s_t+1 = s_t + y_t,   if only the sum reads it."""
     users = graph.users()
     results = set(graph.results)
 

@@ -100,9 +100,9 @@ def _take(node: Node, operands: Sequence[Steps], length: Extent) -> Symbol:
 
 
 RULES: dict[Op | Kind, Rule] = {
-    Kind.ELEMENTWISE: _same, Kind.REDUCTION: _reduction, MATMUL: _same, BROADCAST: _broadcast, RESHAPE: _reshape,
-    PERMUTE: _moved("axes"), FLIP: _moved("axes"), SLICE: _moved("bounds"), PAD: _moved("widths"),
-    CONCAT: _moved("axis"), TAKE: _take,
+    Kind.ELEMENTWISE: _same, Kind.REDUCTION: _reduction, MATMUL: _same, BROADCAST: _broadcast,
+    RESHAPE: _reshape, PERMUTE: _moved("axes"), FLIP: _moved("axes"), SLICE: _moved("bounds"),
+    PAD: _moved("widths"), CONCAT: _moved("axis"), TAKE: _take,
 }  # fmt: skip
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from compiler.views import follow, rows_of
-from symgraph.dimension import product
+from symgraph.dimension import Shape, product
 from symgraph.graph import Graph, Node, transform
 from symgraph.op import Kind
 from symgraph.ops.layout import BROADCAST, PERMUTE, RESHAPE, broadcast_to, matrix_transpose, reshape
 from symgraph.ops.linear import MATMUL, matmul
 from symgraph.ops.reduce import sum_
 from symgraph.symbol import Symbol, made_for
+from symgraph.value import Value
 
 MAKER = "merge_products"
 
@@ -30,7 +31,7 @@ def merge_products(graph: Graph) -> Graph:
                 return _of_one_right(*inputs)
             if node.op is sum_.op and len(users[node.inputs[0]]) == 1:
                 return _sum(inputs[0], node.attrs["axes"])
-            if node.op.kind is Kind.ELEMENTWISE and all(len(users[i]) == 1 for i in node.inputs if i.op is MATMUL):
+            if node.op.kind is Kind.ELEMENTWISE:
                 return _before_reshape(node, inputs)
         return None
 
@@ -45,7 +46,7 @@ def _of_one_right(left: Node, right: Node) -> Node | None:
     (one,) = right.inputs
     if product(one.type.shape[:-2]) != 1 or one.type.shape[-2:] != right.type.shape[-2:]:
         return None
-    rows = reshape(Symbol(left), (product(left.type.shape[:-1]), left.type.shape[-1]))
+    rows = _reshaped(left, (product(left.type.shape[:-1]), left.type.shape[-1]))
     made = matmul(rows, reshape(Symbol(one), right.type.shape[-2:]))
     return _node(reshape(made, (*left.type.shape[:-1], right.type.shape[-1])))
 
@@ -63,7 +64,7 @@ def _before_reshape(node: Node, inputs: tuple[Node, ...]) -> Node | None:
             row = reshape(Symbol(reading.source), (reading.source.type.size,))
             operands.append(broadcast_to(row, shape))
         elif _in_rows(operand):
-            operands.append(reshape(Symbol(operand), shape))
+            operands.append(_reshaped(operand, shape))
         else:
             return None
     made = Symbol.apply(node.op, tuple(operands), dict(node.attrs))
@@ -95,7 +96,7 @@ def _sum_of_products(left: Node, right: Node) -> Node | None:
         turned = _turned_back(left) or turned
     if not (_in_rows(turned) and _in_rows(right)):
         return None
-    a, b = (reshape(Symbol(v), (product(v.type.shape[:-1]), v.type.shape[-1])) for v in (turned, right))
+    a, b = (_reshaped(v, (product(v.type.shape[:-1]), v.type.shape[-1])) for v in (turned, right))
     return _node(matmul(matrix_transpose(a), b))
 
 
@@ -104,6 +105,13 @@ def _turned_back(view: Node) -> Node | None:
     rank = view.type.rank
     swapped = (*range(rank - 2), rank - 1, rank - 2)
     return view.inputs[0] if view.attrs["axes"] == swapped else None
+
+
+def _reshaped(node: Node, shape: Shape) -> Value:
+    """The value under another shape, of what it is a reshape of."""
+    while node.op is RESHAPE:
+        (node,) = node.inputs
+    return reshape(Symbol(node), shape)
 
 
 def _in_rows(node: Node) -> bool:

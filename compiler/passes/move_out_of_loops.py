@@ -31,7 +31,8 @@ class _Moving:
         self.loop, self.body, self.order = loop, loop.body, loop.body.nodes
         inputs, first = loop.body.inputs, loop.first_captured
         self.waiting = _reached(self.order, inputs[: loop.carries])
-        self.varying = _reached(self.order, inputs[:first]) | {n for n in self.order if n.op.kind is Kind.RANDOM}
+        drawn = [n for n in self.order if n.op.kind is Kind.RANDOM]
+        self.varying = _reached(self.order, [*inputs[:first], *drawn])
         self.rows = set(inputs[loop.carries : first])
         self.needed = _needed(self.order, loop.body.outputs[: loop.carries])
         self.early = self._early()
@@ -140,7 +141,8 @@ class _Moving:
             if any(o.stacked for o in operands):
                 made = over_all_steps(node, operands, self.loop.length)
             else:
-                (made,) = substitute([node], {i: o.node for i, o in zip(node.inputs, operands, strict=True)}, MAKER)
+                instead = {i: o.node for i, o in zip(node.inputs, operands, strict=True)}
+                (made,) = substitute([node], instead, MAKER)
         self.outside[node] = Steps(made, any(o.stacked for o in operands))
 
     def _outside(self, node: Node) -> None:
@@ -160,26 +162,26 @@ class _Moving:
                     self.outside[top] = Steps(top, False)
 
     def _shorter(self) -> tuple[Loop, dict[Node, Node]]:
-        """The loop without what was moved before it, keeping what the work after it reads; and where its nodes
-        went."""
+        """The loop without what was moved, keeping what is read after it; and what became of its nodes."""
         loop = self.loop
         gone = self.early | self.late
         read = {i for n in self.order if n not in gone and n not in self.fixed for i in n.inputs}
-        read |= {*self.body.outputs[: loop.carries], *(i for n in self.late for i in self._varying_behind(n, self.late))}
+        behind = [i for n in self.order if n in self.late for i in self._varying_behind(n, self.late)]
+        read |= {*self.body.outputs[: loop.carries], *behind}
         read |= {n for n in loop.stacks if n in self.fixed}
         rows = [n for n in self.order if n in self.early and n in read]
         values = [n for n in self.order if n in self.fixed and n in read]
         inner = {n: input(n.name, n.type.shape, n.type.dtype).node for n in (*rows, *values)}
         kept = [n for n in loop.stacks if n not in gone]
-        kept += [i for n in self.order if n in self.late for i in self._varying_behind(n, self.late)]
-        kept = list(dict.fromkeys(kept))
+        kept = list(dict.fromkeys([*kept, *behind]))
         made = substitute([*self.body.outputs[: loop.carries], *kept], inner, MAKER)
         first = loop.first_captured
         old_in, old_out = self.body.inputs, loop.operands
         new = replace(
             loop,
             body=Graph(
-                inputs=(*old_in[:first], *(inner[n] for n in rows), *old_in[first:], *(inner[n] for n in values)),
+                inputs=(*old_in[:first], *(inner[n] for n in rows), *old_in[first:],
+                        *(inner[n] for n in values)),
                 outputs=tuple(made),
             ),
             sequences=loop.sequences + len(rows),

@@ -16,8 +16,8 @@ MAKER = "resolve_phase"
 def resolve_phase(graph: Graph, *, training: bool) -> Graph:
     """phase(t, i) -> t or i; read(s) -> s; carry(v, new) -> v, and s := new becomes an update.
 
-    A module called twice changes its state twice: the second call, in the order of the program, reads what the
-    first one left.
+    A module called twice changes its state twice: the second call, in the order of the program, reads what
+    the first one left.
     """
     inside = transform_loops(graph, lambda loop: _in_loop(loop, training), MAKER)
     chosen = transform(inside, lambda node, inputs: _choose(node, inputs, training), MAKER)
@@ -38,7 +38,8 @@ def _in_loop(loop: Loop, training: bool) -> Mapping[Node, Node]:
     inputs = loop.body.inputs
     body = resolve_phase(loop.body, training=training)
     updates = dict(body.updates)
-    new = [updates.get(before, after) for before, after in zip(inputs, body.outputs[: loop.carries], strict=False)]
+    carries = zip(inputs, body.outputs[: loop.carries], strict=False)
+    new = [updates.get(before, after) for before, after in carries]
     stacks = body.outputs[loop.carries :]
     made = replace(loop, body=Graph(inputs=inputs, outputs=(*new, *stacks)))
     moved = dict(zip(loop.stacks, stacks, strict=True))

@@ -64,7 +64,7 @@ class _Tidied:
         return self._rebuilt()
 
     def _used(self) -> set[Node]:
-        """The body's nodes that results are made of, and new carries that those depend on, step after step."""
+        """The body's nodes that results are made of, and new carries that those depend on, step by step."""
         loop, body = self.loop, self.body
         wanted = [loop.source(node) for node in loop.results]
         wanted += [body.inputs[n.attrs["result"][1]] for n in loop.results if n.attrs["result"][0] != "stack"]

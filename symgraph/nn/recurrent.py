@@ -157,7 +157,7 @@ class GRU(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997); states are pairs (h, c). See the base for shapes."""
+    """Long short-term memory (Hochreiter and Schmidhuber 1997); states are pairs (h, c). See the base."""
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,

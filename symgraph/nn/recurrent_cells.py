@@ -92,7 +92,9 @@ def new_weights(kind: str, inputs: int, hidden: int, bias: bool, dtype: DType) -
     shapes = {"weight_ih": (gates * hidden, inputs), "weight_hh": (gates * hidden, hidden)}
     biases = {"bias_ih": (gates * hidden,), "bias_hh": (gates * hidden,)}
     made = {name: Parameter(init.uniform(s, -bound, bound, dtype)) for name, s in shapes.items()}
-    return made | {n: Parameter(init.uniform(s, -bound, bound, dtype)) if bias else None for n, s in biases.items()}
+    if not bias:
+        return made | dict.fromkeys(biases)
+    return made | {name: Parameter(init.uniform(s, -bound, bound, dtype)) for name, s in biases.items()}
 
 
 def zeros(weight: Any, shape: Shape, like: Any) -> Any:
@@ -101,7 +103,7 @@ def zeros(weight: Any, shape: Shape, like: Any) -> Any:
 
 
 class _RecurrentCell(Module):
-    """Base of the cells. `forward(x, state)`: x is (batch, input_size) or (input_size,); no state is zeros."""
+    """Base of the cells. x is (batch, input_size) or (input_size,); no state is a state of zeros."""
 
     def __init__(self, kind: str, input_size: int, hidden_size: int, bias: bool, dtype: DType):
         self.kind, self.input_size, self.hidden_size = kind, input_size, hidden_size

@@ -27,7 +27,7 @@ READ = Op(
     Kind.PHASE,
     infer=lambda state, *, serial: state,
     vjp=lambda state, out, g, *, serial: g,
-    doc="A state as one call of a module sees it: after the changes of the calls before it, by their serials.",
+    doc="A state as one call of a module sees it: after the changes of calls with a smaller serial.",
 )
 CARRY = Op(
     "carry",

@@ -80,7 +80,8 @@ class _Backward:
 
     def gradients(self) -> list[Value | None]:
         adjoints = {k: _row(self.body.inputs[k].type, f"adjoint.{k}") for k in self.carries}
-        rows = {n: _row(n.type, f"gradient.{i}") for i, n in enumerate(self.stacked) if n.type.dtype in FLOATS}
+        floats = [n for n in self.stacked if n.type.dtype in FLOATS]
+        rows = {n: _row(n.type, f"gradient.{i}") for i, n in enumerate(floats)}
         found = self._step_back(adjoints, rows)
         parts = [found.get(self.body.inputs[i]) for i in self.others]
         news = [found.get(self.body.inputs[k]) for k in self.carries]
@@ -100,7 +101,7 @@ class _Backward:
         return gradients_of(seeds, wanted, {n: Symbol(n) for n in self.body.nodes})
 
     def _loop(self, results: list[Node], adjoints: dict[int, Symbol], rows: dict[Node, Symbol]) -> Loop:
-        """The backward loop: carries are adjoints; sequences are gradients of stacks and what was left behind."""
+        """The backward loop: carries are adjoints, sequences gradients of stacks and what was left behind."""
         loop, place = self.loop, {n: i for i, n in enumerate(self.body.inputs)}
         inside = set(self.body.nodes)
         kept = _kept(results, inside, set(self.body.inputs))
@@ -195,8 +196,8 @@ class _Probe:
     def _same(self, *_: Any) -> Any:
         return self
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __and__ = __or__ = __xor__ = _same
-    __lt__ = __le__ = __gt__ = __ge__ = _same
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = _same
+    __and__ = __or__ = __xor__ = __lt__ = __le__ = __gt__ = __ge__ = _same
 
     def __truediv__(self, _: Any) -> Any:
         self.called.add("divide")

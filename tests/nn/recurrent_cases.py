@@ -1,8 +1,8 @@
 """Recurrent layers compared with PyTorch: name -> how to make it in either namespace, its arguments' shapes.
 
-`python tests/nn/recurrent_cases.py` with torch installed writes recurrent_reference.npz anew: for each case the
-state dict, the arguments (input, then first states), the results, their upstream gradients, and the gradients
-of the arguments and parameters. Cases named `lengths` are packed sequences of LENGTHS.
+`python tests/nn/recurrent_cases.py` with torch installed writes recurrent_reference.npz anew: for each case
+the state dict, the arguments (input, then first states), the results, their upstream gradients, and the
+gradients of the arguments and parameters. Cases named `lengths` are packed sequences of LENGTHS.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recurrent layers and cells in both worlds against PyTorch's numbers, from recurrent_cases.py (torch 2.13)."""
+"""Recurrent layers in both worlds against PyTorch's numbers, made by recurrent_cases.py with torch 2.13."""
 
 from __future__ import annotations
 
