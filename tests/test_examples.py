@@ -15,6 +15,7 @@ PROMISES = {
     "lecture_rnn_cell.py": r"both worlds agree; \d+ kernels",
     "handwritten_norm.py": r"forward: 1 launch[\s\S]*both worlds agree",
     "cnn_digits.py": r"both worlds agree, 23 steps[\s\S]*test accuracy (9[89]\.\d+|100\.00)%",
+    "rnn_sequences.py": r"both worlds agree[\s\S]*test accuracy (9\d|100)\.\d%",
     "digits.py": r"test accuracy 9[789]\.\d+%\nwritten: digits.h, digits.o, .*step.svg",
 }
 
