@@ -44,7 +44,9 @@ MESSAGES = {
     Code.NULL_POINTER: "an argument is a null pointer",
     Code.MISALIGNED: "an argument is misaligned: the workspace wants 64 bytes, arrays their element's size",
     Code.WORKSPACE_TOO_SMALL: "the workspace is too small: ask workspace_bytes for its size",
-    Code.DIMENSION_OUT_OF_RANGE: "a dimension is less than 1 or than a window over it, or so large that sizes overflow",
+    Code.DIMENSION_OUT_OF_RANGE: (
+        "a dimension is less than 1 or than a window over it, or so large that sizes overflow"
+    ),
     Code.WEIGHTS_MISMATCH: "the weights do not belong to this program",
     Code.CPU_LACKS_FEATURE: "the CPU lacks a feature this code was compiled for",
     Code.SELFTEST_FAILED: "the self-test gave wrong numbers",

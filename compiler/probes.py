@@ -129,7 +129,8 @@ def fma_probe(threads: int) -> Probe:
     )
     sources = np.arange(chains * lanes, dtype=np.float32).reshape(chains, lanes)
     arrays = (np.ones(lanes, np.float32), np.full(lanes, 0.5, np.float32), sources)
-    return Probe(_function((x, y, starts), out, body, threads, arrays), flops=2 * TASKS * FMAS * chains * lanes)
+    function = _function((x, y, starts), out, body, threads, arrays)
+    return Probe(function, flops=2 * TASKS * FMAS * chains * lanes)
 
 
 def triad_probe(threads: int, size: int) -> Probe:

@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Protocol
 
 from compiler.probes import Limits
+from compiler.timed import Timed
 from symgraph.words import duration
-
-
-class Launch(Protocol):
-    """What the page shows of a launch; see compiler.profiler.Timed."""
-
-    kernel: str
-    title: str
-    line: str
-    seconds: float
-    flops: int
-    bytes: int
-    source: str
-    parameters: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -30,7 +17,7 @@ class Box:
 
     label: str
     tip: str
-    launches: list[Launch] = field(default_factory=list)
+    launches: list[Timed] = field(default_factory=list)
     below: dict[str, Box] = field(default_factory=dict)
 
     def child(self, label: str, tip: str) -> Box:
@@ -41,7 +28,7 @@ class Box:
         return sum(launch.seconds for launch in self.launches)
 
 
-def page_of(name: str, launches: Sequence[Launch], limits: Limits) -> str:
+def page_of(name: str, launches: Sequence[Timed], limits: Limits) -> str:
     """The whole file. Kernels stand under the module that owns their first parameter, where there is one."""
     root = tree(name, launches)
     legend = (
@@ -57,7 +44,7 @@ def page_of(name: str, launches: Sequence[Launch], limits: Limits) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
-def tree(name: str, launches: Sequence[Launch]) -> Box:
+def tree(name: str, launches: Sequence[Timed]) -> Box:
     """Lines in order of first launch; under each its modules, under these their kernels."""
     root = Box(name, "the whole call")
     for number, launch in enumerate(launches):
@@ -98,7 +85,7 @@ def _face(box: Box, limits: Limits) -> str:
     return f'<div class="{style}" title="{escape(tip)}"{paint}>{escape(label)}</div>'
 
 
-def _table(launches: Sequence[Launch], limits: Limits) -> str:
+def _table(launches: Sequence[Timed], limits: Limits) -> str:
     total = sum(t.seconds for t in launches) or 1.0
     head = ("kernel", "what", "line", "time", "share", "GFLOP/s", "GB/s", "bound by", "of the bound")
     rows = []
@@ -118,12 +105,12 @@ def _rate(amount: int, seconds: float) -> str:
     return f"{1e-9 * amount / seconds:.1f}" if seconds else "-"
 
 
-def _closeness(launch: Launch, limits: Limits) -> float:
+def _closeness(launch: Timed, limits: Limits) -> float:
     """The least time that its work needs, as a share of the time that it took."""
     return limits.seconds(launch.flops, launch.bytes) / launch.seconds if launch.seconds else 0.0
 
 
-def _paint(launch: Launch, limits: Limits) -> str:
+def _paint(launch: Timed, limits: Limits) -> str:
     return _colour(limits.bound_by_memory(launch.flops, launch.bytes), _closeness(launch, limits))
 
 

@@ -23,42 +23,11 @@ from compiler.probes import machine_limits
 from compiler.profile_page import page_of
 from compiler.program import Argument, Program
 from compiler.report import KernelLine, report_of
+from compiler.timed import Timed
 from symgraph.dimension import evaluate
 from symgraph.errors import ExportError
 from symgraph.types import TensorType, int64
 from symgraph.words import counted, duration
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """One launch: median seconds, and the flops and bytes of memory that it needs for them.
-
-    `line` is the user's line that it ends with, `source` its text; `parameters` are the names of those that
-    it touches.
-    """
-
-    kernel: str
-    title: str
-    line: str
-    seconds: float
-    flops: int
-    bytes: int
-    source: str = ""
-    parameters: tuple[str, ...] = ()
-
-    @property
-    def gflops(self) -> float:
-        """GFLOP/s that it reached."""
-        return 1e-9 * self.flops / self.seconds if self.seconds else 0.0
-
-    @property
-    def gigabytes(self) -> float:
-        """GB/s that it reached."""
-        return 1e-9 * self.bytes / self.seconds if self.seconds else 0.0
-
-    def __str__(self) -> str:
-        rates = f"{self.gflops:7.1f} GFLOP/s {self.gigabytes:6.1f} GB/s"
-        return f"{self.seconds * 1e6:10.1f} us {rates}  {self.kernel:5} {self.title}  ({self.line})"
 
 
 @dataclass(frozen=True, slots=True)

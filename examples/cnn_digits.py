@@ -1,4 +1,4 @@
-"""A small convolutional network on handwritten digits: the same lines eagerly and compiled, equal step by step.
+"""A small convolutional network on handwritten digits: eager and compiled, equal step by step.
 
 Two times convolution, batch norm, ReLU and pooling. To the model this says: what matters is local, the same
 wherever it stands, and a small shift changes nothing. The images are scikit-learn's, from the extra `demo`.
@@ -67,5 +67,6 @@ shifted = np.roll(X_test, 1, axis=3)
 moved = np.mean(predict(shifted).argmax(axis=1) == Y_test)
 print(f"one pixel to the right, which it never saw: {moved:.2%}")
 
-copies = [kernel for kernel in step.report().launches if kernel.title == "copy"]
-print(f"{step.report().kernels} kernels in {len(step.report().launches)} launches, {len(copies)} of them copies")
+report = step.report()
+copies = [kernel for kernel in report.launches if kernel.title == "copy"]
+print(f"{report.kernels} kernels in {len(report.launches)} launches, {len(copies)} of them copies")

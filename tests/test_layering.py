@@ -47,7 +47,7 @@ COMPILER = (
     ("request", "graph_key"),
     ("stored",),
     ("driver",),
-    ("report", "deploy"),
+    ("report", "deploy", "timed"),
     ("probes",),
     ("profile_page",),
     ("profiler",),

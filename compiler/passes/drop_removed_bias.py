@@ -1,7 +1,7 @@
 """Pass: a bias right before a normalization that subtracts the mean again has no effect, so it is dropped.
 
-But for a bias that is infinite or NaN: then the sum has no spread, and its column is NaN. So b - b, which is 0
-or NaN, is added after the normalization, where it costs no work of its own.
+But for a bias that is infinite or NaN: then the sum has no spread, and its column is NaN. So b - b, which is
+0 or NaN, is added after the normalization, where it costs no work of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MAKER = "drop_removed_bias"
 
 
 def drop_removed_bias(graph: Graph) -> Graph:
-    """standardize(x + b) -> standardize(x) + (b - b); mean(x + b) -> mean(x) + b; var(x + b) -> var(x) + (b - b).
+    """standardize(x + b) -> standardize(x) + (b - b), mean(x + b) -> mean(x) + b,
+    var(x + b) -> var(x) + (b - b).
 
     Where b is constant along the normalized axes. The gradient of b is then zero, as it should be, and not
     the rounding errors of a sum. `report()` tells the user.
@@ -67,7 +68,8 @@ def _without_bias(node: Node, new: dict[Node, Node]) -> Node | None:
         if node.op is standardize_over.op:
             made = standardize_over(plain, **node.attrs) + stop_gradient(shift - shift)
         elif variance_of(node) is not None:
-            made = reshape(var(plain, axes) + stop_gradient(_row(vector - vector, plain, axes)), node.type.shape)
+            spoilt = stop_gradient(_row(vector - vector, plain, axes))
+            made = reshape(var(plain, axes) + spoilt, node.type.shape)
         else:
             made = reshape(mean(plain, axes) + _row(vector, plain, axes), node.type.shape)
     assert isinstance(made, Symbol)

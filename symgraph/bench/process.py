@@ -113,7 +113,7 @@ def _settings(task: Task) -> dict[str, str]:
     made["PYTENSOR_FLAGS"] = f"base_compiledir={task.folder / 'pytensor'}"
     made["NUMBA_CACHE_DIR"] = str(task.folder / "numba")
     made["NUMBA_NUM_THREADS"] = str(task.threads)
-    return made | task.settings
+    return {**made, **task.settings}
 
 
 def find_peers(pythons: Sequence[str]) -> dict[str, str]:

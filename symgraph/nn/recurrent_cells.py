@@ -91,10 +91,9 @@ def new_weights(kind: str, inputs: int, hidden: int, bias: bool, dtype: DType) -
     bound = hidden**-0.5 if hidden else 0.0
     shapes = {"weight_ih": (gates * hidden, inputs), "weight_hh": (gates * hidden, hidden)}
     biases = {"bias_ih": (gates * hidden,), "bias_hh": (gates * hidden,)}
-    made = {name: Parameter(init.uniform(s, -bound, bound, dtype)) for name, s in shapes.items()}
-    if not bias:
-        return made | dict.fromkeys(biases)
-    return made | {name: Parameter(init.uniform(s, -bound, bound, dtype)) for name, s in biases.items()}
+    drawn = {**shapes, **biases} if bias else shapes
+    made = {name: Parameter(init.uniform(s, -bound, bound, dtype)) for name, s in drawn.items()}
+    return {name: made.get(name) for name in (*shapes, *biases)}
 
 
 def zeros(weight: Any, shape: Shape, like: Any) -> Any:

@@ -10,8 +10,8 @@ from compiler.driver import Options, lower
 from compiler.llvm.target import Target
 from compiler.passes.axis_groups import AxisGroup, axis_groups, reshaped_order
 from compiler.passes.channels_last import channels_last
-from compiler.passes.narrow_convolutions import narrow_convolutions
 from compiler.passes.flatten_products import flatten_products
+from compiler.passes.narrow_convolutions import narrow_convolutions
 from symgraph import nn, optim, reference
 from symgraph.dimension import Dim
 from symgraph.graph import Graph

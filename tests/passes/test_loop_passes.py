@@ -54,7 +54,8 @@ def test_products_of_rows_and_of_results_leave_the_loop():
         %3 = reshape(%0, shape=(3*time, 4)) : f32[3*time, 4]
         %4 = matmul(%3, %1) : f32[3*time, 2]
         %5 = reshape(%4, shape=(time, 3, 2)) : f32[time, 3, 2]
-        %6 = scan(%2, %5, body=@1, carries=1, length=time, result=("stack", 0), reverse=False, sequences=1) : f32[time, 3, 2]
+        %6 = scan(%2, %5, body=@1, carries=1, length=time, result=("stack", 0), \
+reverse=False, sequences=1) : f32[time, 3, 2]
         %7 = constant(2.0) : f32[]
         %8 = broadcast_to(%7, shape=(3, 2)) : f32[3, 2]
         %9 = broadcast_to(%8, shape=(time, 3, 2)) : f32[time, 3, 2]
