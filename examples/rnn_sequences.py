@@ -21,7 +21,7 @@ def sequences(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     lengths = rng.integers(LONGEST // 2, LONGEST + 1, size=count)
     phase = rng.uniform(0, 2 * np.pi, count) + np.outer(np.arange(LONGEST), 0.25 + 0.2 * labels)
     waves = np.stack([np.sin(phase), np.sign(np.cos(phase))], axis=2)
-    noise = 0.5 * rng.standard_normal(waves.shape)
+    noise = 0.3 * rng.standard_normal(waves.shape)
     return (waves + noise).astype(np.float32), lengths, labels
 
 
@@ -43,12 +43,12 @@ def main() -> None:
     model = Classifier()
     logits = model(x, lengths)
     loss = nn.cross_entropy(logits, labels)
-    updates = optim.Adam(5e-3).minimize(loss, model.parameters())
+    updates = optim.Adam(1e-2).minimize(loss, model.parameters())
     step = sg.function([x, lengths, labels], loss, updates, training=True, name="step")
     predict = sg.function([x, lengths], logits, name="predict")
 
     rows, sizes, classes = sequences(1024, seed=1)
-    for epoch in range(12):
+    for epoch in range(15):
         order = np.random.default_rng(epoch).permutation(len(classes))
         losses = []
         for batch in np.split(order, len(order) // 64):
