@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from compiler.clusters import Cluster, Form, Plan, leaves_behind
 from compiler.driver import Compiled
 from compiler.loop.printer import text as kernel_text
+from compiler.loop.walk import called_functions
 from compiler.lower.step import Step
 from compiler.passes.fit import refusal
 from compiler.passes.materialize_results import copy
 from compiler.pipeline import Stage
+from compiler.program import Program
 from compiler.traffic import traffic
 from symgraph.dimension import Extent, product
 from symgraph.eager import Parameter
@@ -27,7 +29,8 @@ class KernelLine:
 
     `reasons` say why it is a kernel of its own and not part of one that it reads from. `runs` is how many
     runs of the kernel, which do not depend on each other, the launch consists of. `source` is the text of the
-    last line, `parameters` are the names of those that it reads or writes, in order of first use.
+    last line, `parameters` are the names of those that it reads or writes, in order of first use. Bytes and
+    flops are of all runs and, in a loop, of all its rounds.
     """
 
     kernel: str
@@ -88,7 +91,10 @@ class Report:
 def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
     lowered = compiled.lowered
     main, moved = _main_steps(lowered.steps), traffic(lowered.steps)
-    launches = tuple(_line(group, main, moved) for group in lowered.groups)
+    launches = tuple(
+        _line(group, main, moved, _trips(lowered.program, number))
+        for number, group in enumerate(lowered.groups)
+    )
     arena = _sum(slot.sizes[-1] for slot in lowered.program.slots)
     return Report(
         name=lowered.program.name,
@@ -104,15 +110,22 @@ def report_of(compiled: Compiled, graph_text: Callable[[Graph], str]) -> Report:
     )
 
 
-def _line(group: Sequence[Step], main: set[int], moved: Mapping[int, Extent]) -> KernelLine:
+def _trips(program: Program, launch: int) -> Extent:
+    """How often a call runs a launch: the lengths of the loops around it."""
+    return product(r.length for r in program.repeats if r.first <= launch < r.last)
+
+
+def _line(
+    group: Sequence[Step], main: set[int], moved: Mapping[int, Extent], trips: Extent
+) -> KernelLine:
     clusters = [step.cluster for step in group]
     busy = [step.cluster for step in group if id(step) in main]
     return KernelLine(
         group[0].kernel.name,
         "|".join(dict.fromkeys(cluster.title() for cluster in clusters)),
         tuple(dict.fromkeys(str(n.location) for c in clusters for n in c.nodes))[:4],
-        _sum(moved[id(step)] for step in group),
-        _sum(map(flops_of, busy)),
+        trips * _sum(moved[id(step)] for step in group),
+        trips * _sum(map(flops_of, busy)),
         tuple(dict.fromkeys(reason for cluster in busy for reason in reasons_of(cluster))),
         len(group),
         clusters[-1].nodes[-1].location.source,
@@ -160,9 +173,15 @@ def _main_steps(steps: Sequence[Step]) -> set[int]:
     """The ids of the steps that do their cluster's arithmetic: the others pack operands or add up parts."""
     found: dict[int, Step] = {}
     for step in steps:
-        if id(step.cluster) not in found or step.cluster.form is Form.CONTRACTION:
+        known = found.setdefault(id(step.cluster), step)
+        if step.cluster.form is Form.CONTRACTION and (_multiplies(step) or not _multiplies(known)):
             found[id(step.cluster)] = step
     return {id(step) for step in found.values()}
+
+
+def _multiplies(step: Step) -> bool:
+    """Whether its kernel has the multiply-adds of a product: what packs and what adds up parts has not."""
+    return "fma" in called_functions(step.kernel)
 
 
 def flops_of(cluster: Cluster) -> Extent:

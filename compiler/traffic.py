@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from compiler.clusters import Cluster, leaves_behind
 from compiler.loop.grammar import Expr, Kernel, Load
 from compiler.loop.walk import expressions, postorder, statements, written_buffers
-from compiler.lower.access import Memory
+from compiler.lower.access import Memory, Row
 from compiler.lower.step import Step
 from compiler.memory import bytes_of
 from symgraph.dimension import Extent, at_least
@@ -32,12 +32,12 @@ def traffic(steps: Sequence[Step]) -> dict[int, Extent]:
             known[id(step.kernel)] = _touched(step.kernel)
         loaded, written = (_memories(step, names) for names in known[id(step.kernel)])
         wanted = _wanted(step.cluster)
-        before = [m for m in loaded if m in filled or _is_source(m)]
+        before = [m for m in loaded if m in filled or _held_before(m)]
         total: Extent = 0
         for memory in before:
             total = total + _read(memory, wanted)
         for memory in written:
-            total = total + bytes_of(memory)
+            total = total + _size(memory)
         filled |= written.keys()
         found[id(step)] = total
     return found
@@ -57,8 +57,14 @@ def _memories(step: Step, names: Iterable[str]) -> dict[Memory, None]:
     return dict.fromkeys(memory for buffer, memory in pairs if buffer.name in wanted)
 
 
-def _is_source(memory: Memory) -> bool:
-    return isinstance(memory, Node) and memory.op.kind is Kind.SOURCE
+def _held_before(memory: Memory) -> bool:
+    """Whether it holds something when the run begins, or, a loop's row, when the round does."""
+    return isinstance(memory, Row) or (isinstance(memory, Node) and memory.op.kind is Kind.SOURCE)
+
+
+def _size(memory: Memory) -> Extent:
+    """A row's own, not those of what it lies in."""
+    return memory.size if isinstance(memory, Row) else bytes_of(memory)
 
 
 def _wanted(cluster: Cluster) -> dict[Node, Extent]:
@@ -75,6 +81,6 @@ def _wanted(cluster: Cluster) -> dict[Node, Extent]:
 
 def _read(memory: Memory, wanted: dict[Node, Extent]) -> Extent:
     """The whole of it, unless less is asked for at every size of the named dimensions."""
-    whole = bytes_of(memory)
+    whole = _size(memory)
     asked = wanted.get(memory) if isinstance(memory, Node) else None
     return asked if asked is not None and at_least(whole, asked) else whole

@@ -104,3 +104,25 @@ def test_flops_of_products():
 def test_moving_data_is_no_arithmetic():
     x = sg.input("x", (6, 4))
     assert moved(sg.function([x], sg.concat([x, x], axis=0))) == [(4 * 24 * 3, 0)]
+
+
+def test_a_loop_counts_all_its_rounds():
+    w = np.ones((8, 8), np.float32)
+    x = sg.input("x", (10, 4, 8))
+
+    def body(h, row):
+        h = sg.tanh(h @ w + row)
+        return h, h
+
+    f = sg.function([x], sg.scan(body, sg.zeros((4, 8)), x)[1])
+    assert total_flops(f) >= 10 * 2 * 4 * 8 * 8
+    largest = max(f.report().launches, key=lambda line: line.flops)
+    assert largest.flops == 10 * (2 * 4 * 8 * 8 + 2 * 4 * 8)
+    assert largest.bytes >= 10 * 4 * (8 * 8 + 3 * 4 * 8)  # w, h, the row, the new h: in each round
+
+
+def test_the_work_of_a_convolutions_gradient_is_where_it_multiplies():
+    x, g = sg.input("x", (8, 3, 16, 16)), sg.input("g", (8, 4, 14, 14))
+    w = sg.input("w", (4, 3, 3, 3))
+    f = sg.function([x, w, g], sg.grad(sg.sum(nn.conv2d(x, w) * g), w))
+    assert 2 * 8 * 14 * 14 * 4 * 3 * 9 in [line.flops for line in f.report().launches]

@@ -132,6 +132,12 @@ def statements(body: Iterable[Statement]) -> Iterator[Statement]:
             yield from statements(statement.body)
 
 
+def called_functions(kernel: Kernel) -> set[str]:
+    """Names of the functions that a kernel calls."""
+    roots = [e for s in statements(kernel.body) for e in expressions(s)]
+    return {e.function for e in postorder(roots) if isinstance(e, Call)}
+
+
 def written_buffers(kernel: Kernel) -> set[str]:
     """Names of the buffers that a kernel stores into."""
     return {s.buffer.name for s in statements(kernel.body) if isinstance(s, (Store, Accumulate))}
