@@ -34,8 +34,11 @@ def run_python(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_and_shell_and_c(page: Path, tmp_path: Path) -> None:
-    """In one folder, and in processes of their own: pages declare ops and rules, which stay declared."""
-    run([sys.executable, "-W", "error", __file__, str(page)], tmp_path)
+    """In one folder, and in processes of their own: pages declare ops and rules, which stay declared.
+
+    -P: `compiler` is the package, not the folder of that name beside this file.
+    """
+    run([sys.executable, "-P", "-W", "error", __file__, str(page)], tmp_path)
     for _, code in blocks(page, "sh"):
         for command in code.splitlines():
             if command.startswith("symgraph ") and not command.startswith("symgraph demo"):
