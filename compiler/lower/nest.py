@@ -119,7 +119,9 @@ def shared(group: Group, body: tuple[Statement, ...], each: Extent, vector: bool
     if vector:
         grain = -(-grain // WHOLE) * WHOLE
     share = Index("i.share")
-    start, stop = share_of(group.extent, share, Const(grain, int64))
+    # Written alike whether the last share is whole or not: kernels that differ in sizes are one.
+    start = binary("mul", share, Const(grain, int64))
+    stop = binary("minimum", binary("add", start, Const(grain, int64)), index(group.extent))
     shares = binary("div", index(group.extent + (grain - 1)), Const(grain, int64))
     inner = For(group.index.name, start, stop, body, mode="vector" if vector else "serial")
     return For(share.name, ZERO, shares, (inner,), mode="parallel")
