@@ -219,6 +219,7 @@ def function(
     threads: int | None = None,
     name: str | None = None,
     check_numerics: bool = False,
+    frozen: bool = False,
 ) -> Function:
     """Compile a function of `inputs` that returns `outputs` and gives states new values.
 
@@ -227,6 +228,8 @@ def function(
         carry (moving averages, counters of random numbers) are included by themselves.
     threads: None for all cores or SYMGRAPH_THREADS. check_numerics: run every op apart first, in forward
         order, and raise NumericsError at the first that makes a NaN or infinity (slow).
+    frozen: for inference with weights that will not change. States are constants, as they are now: batch norm
+        folds into the weights before it, and weights are packed once. Later changes of them are not seen.
     Raises GraphError, ShapeError, GradientError or CompileError, each with the user's line.
     """
     try:
@@ -236,8 +239,9 @@ def function(
     except GraphError as error:
         raise placed(error) from None
     return function_of(
-        graph, outputs, training=training, threads=threads, name=name, check_numerics=check_numerics
-    )
+        graph, outputs, training=training, threads=threads, name=name, check_numerics=check_numerics,
+        frozen=frozen,
+    )  # fmt: skip
 
 
 def function_of(
@@ -248,6 +252,7 @@ def function_of(
     threads: int | None = None,
     name: str | None = None,
     check_numerics: bool = False,
+    frozen: bool = False,
     fuse: bool = True,
     skip: Collection[str] = (),
 ) -> Function:
@@ -257,9 +262,14 @@ def function_of(
     to leave out. ValueError for one that the compiler cannot do without.
     """
     _check_inputs(graph)
+    if frozen and (training or graph.updates):
+        raise GraphError(
+            "a frozen function takes states as constants, so it can neither train nor update them: "
+            "leave out frozen=True, or training=True and updates"
+        )
     labels = [label for label, _ in flatten(structure)]
     settings = {"name": name or "function", "threads": threads, "check_numerics": check_numerics}
-    options = Options(training=training, fuse=fuse, skip=frozenset(skip))
+    options = Options(training=training, fuse=fuse, skip=frozenset(skip), frozen=frozen)
     return Function(graph, structure, labels, options, settings)
 
 

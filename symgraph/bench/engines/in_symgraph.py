@@ -23,6 +23,7 @@ class Graph:
     outputs: Any
     arrays: tuple[np.ndarray, ...]
     updates: Any = None
+    frozen: bool = False
 
     @property
     def training(self) -> bool:
@@ -33,8 +34,9 @@ def prepare(name: str, threads: int) -> Prepared:
     graph = graph_of(name)
     start = time.perf_counter()
     f = sg.function(
-        graph.inputs, graph.outputs, graph.updates, training=graph.training, threads=threads, name=name
-    )
+        graph.inputs, graph.outputs, graph.updates, training=graph.training, threads=threads, name=name,
+        frozen=graph.frozen,
+    )  # fmt: skip
     return Prepared(
         call=lambda: f(*graph.arrays),
         numbers=lambda result: list(result) if isinstance(result, list) else [np.asarray(result)],
@@ -59,7 +61,8 @@ def _loaded(name: str, numbers: Problem) -> Any:
 def _inference(name: str, numbers: Problem) -> Graph:
     (array,) = numbers.inputs
     x = sg.input("x", array.shape)
-    return Graph([x], _loaded(name, numbers)(x), (array,))
+    # As onnxruntime does: its model's weights are constants.
+    return Graph([x], _loaded(name, numbers)(x), (array,), frozen=True)
 
 
 def _training(name: str, numbers: Problem) -> Graph:
