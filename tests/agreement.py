@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from symgraph.graph import Node, topological
+from symgraph.ops.convolution import CONVOLUTION
+from symgraph.ops.layout import PAD
 from symgraph.types import DType, float32
 
 # Worst case of a float64 result against the oracle, relative to the result's size.
@@ -77,3 +80,10 @@ def _different_integers(got: np.ndarray, eager: np.ndarray) -> str:
         return ""
     place = tuple(int(i[0]) for i in np.nonzero(wrong)) if got.ndim else ()
     return f"differs at {place}: got {got[place]!r}, eager {eager[place]!r}"
+
+
+def meets_spaced_zeros(result: Node) -> bool:
+    """Whether a result depends on a convolution of elements set apart among zeros, as the gradient of a strided
+    one does. Native code skips these zeros, as PyTorch does, where numpy multiplies them: 0 * inf is NaN."""
+    apart = (n.inputs[0] for n in topological([result]) if n.op is CONVOLUTION and n.inputs[0].op is PAD)
+    return any(between for pad in apart for _, _, between in pad.attrs["widths"])
