@@ -78,6 +78,25 @@ def test_no_steps_give_the_first_carry_and_nothing():
         assert ys.shape == (0, 3, 5) and np.array_equal(last, H)
 
 
+def test_a_number_of_steps_that_turns_out_to_be_none():
+    """One less than the rows: the native loop itself runs no step."""
+    w, u = weights()
+    x, h = inputs()
+    _, ys = recurrent(x[1:], h, w, u)
+    last, _ = recurrent(x[1:], h, w, u, reverse=True)
+    f = sg.function([x, h], (ys, last, sg.grad(sg.sum(ys) + sg.sum(last * last), [x, h, u])))
+    for time in (1, 2, 6):
+        found, last, gradients = f(X[:time], H)
+        rows, first = sg.tensor(X[:time], requires_grad=True), sg.tensor(H, requires_grad=True)
+        _, eager_ys = recurrent(rows[1:], first, w, u)
+        eager_last, _ = recurrent(rows[1:], first, w, u, reverse=True)
+        np.testing.assert_allclose(found, eager_ys.data, rtol=1e-10)
+        np.testing.assert_allclose(last, eager_last.data, rtol=1e-10)
+        loss = sg.sum(eager_ys) + sg.sum(eager_last * eager_last)
+        for got, wanted in zip(gradients, sg.grad(loss, [rows, first, u]), strict=True):
+            np.testing.assert_allclose(got, wanted.data, rtol=1e-9, atol=1e-12)
+
+
 def test_structures_of_any_kind():
     def body(carry: dict[str, Any], row: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         a, (b, _) = carry["a"], carry["rest"]

@@ -8,8 +8,9 @@ from dataclasses import replace
 from symgraph.dimension import Extent
 from symgraph.graph import Graph, Node
 from symgraph.loops import Loop, transform_loops
-from symgraph.ops.layout import narrow, squeeze
+from symgraph.ops.layout import squeeze, static_slice
 from symgraph.symbol import Symbol, made_for
+from symgraph.value import Value
 
 MAKER = "keep_histories"
 
@@ -51,9 +52,14 @@ def _part(history: Node, result: Node, loop: Loop, before: bool) -> Node:
     start: Extent = int(before == loop.reverse)
     with made_for(result, MAKER):
         if result.attrs["result"][0] == "stack":
-            made = narrow(Symbol(history), 0, start, start + loop.length)
+            made = _rows(history, start, start + loop.length)
         else:
             at: Extent = 0 if loop.reverse else loop.length
-            made = squeeze(narrow(Symbol(history), 0, at, at + 1), 0)
+            made = squeeze(_rows(history, at, at + 1), 0)
     assert isinstance(made, Symbol)
     return made.node
+
+
+def _rows(history: Node, start: Extent, stop: Extent) -> Value:
+    """Some rows, which a history of a carry has even where the number of steps may turn out to be 0."""
+    return static_slice(Symbol(history), ((start, stop, 1), *((0, e, 1) for e in history.type.shape[1:])))
