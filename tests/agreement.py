@@ -84,6 +84,6 @@ def _different_integers(got: np.ndarray, eager: np.ndarray) -> str:
 
 def meets_spaced_zeros(result: Node) -> bool:
     """Whether a result depends on a convolution of elements set apart among zeros, as the gradient of a
-    strided one does. Native code skips these zeros, as PyTorch does; numpy multiplies them: 0 * inf is NaN."""
+    strided one does. Native code skips these zeros, as PyTorch does; numpy multiplies: 0 * inf is NaN."""
     apart = (n.inputs[0] for n in topological([result]) if n.op is CONVOLUTION and n.inputs[0].op is PAD)
     return any(between for pad in apart for _, _, between in pad.attrs["widths"])
