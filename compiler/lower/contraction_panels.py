@@ -131,7 +131,9 @@ def over_panels(
     if isinstance(n, int) and n % columns == 0:
         return (loop(COLUMN, stop, *body(columns, False), start=start, step=columns),)
     full = start + (stop - start) // columns * columns
-    last = loop(COLUMN, stop, *body(tail_columns(n, columns, lanes), True), start=full, step=columns)
+    width = tail_columns(n, columns, lanes)
+    partly = not isinstance(n, int) or n % columns != width
+    last = loop(COLUMN, stop, *body(width, partly), start=full, step=columns)
     if isinstance(n, int) and n < columns:
         return (last,)
     return (loop(COLUMN, full, *body(columns, False), start=start, step=columns), last)
