@@ -115,6 +115,11 @@ def test_stored_figures_come_back(stored: Results, tmp_path: Path) -> None:
         load(tmp_path / "other.json")
 
 
+def test_rows_that_are_measured_anew_are_forgotten(stored: Results) -> None:
+    stored.forget(["mlp_train"])
+    assert stored.outcomes and "mlp_train" not in {o.row for o in stored.outcomes}
+
+
 def test_the_chart_has_a_bar_for_each_ratio(stored: Results) -> None:
     svg = ElementTree.parse(io.StringIO(ratios(stored)))
     texts = [element.text for element in svg.iter() if element.text and element.text.strip()]

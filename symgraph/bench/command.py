@@ -48,11 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="the chart to write")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="where to renew the short table")
     parser.add_argument("--save", type=Path, metavar="FILE.json", help="where to keep the figures")
-    parser.add_argument("--load", type=Path, metavar="FILE.json", help="measure nothing: take kept figures")
+    parser.add_argument(
+        "--load", type=Path, metavar="FILE.json", help="take kept figures, and measure only --rows anew"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    results = stored.load(arguments.load) if arguments.load else _measure(arguments)
+    results = stored.load(arguments.load) if arguments.load else Results()
+    if arguments.rows is not None or not arguments.load:
+        _measure(arguments, results)
     if arguments.save:
         results.save(arguments.save)
     text = page(results, picture=arguments.write is not None and bool(results.peers()))
@@ -68,15 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(arguments: argparse.Namespace) -> Results:
-    results = Results()
+def _measure(arguments: argparse.Namespace, results: Results) -> None:
     threads = arguments.threads or [count for count in (1, 2) if count <= cores()]
     chosen = [*PROBLEMS, *OWN] if arguments.rows is None else arguments.rows
     peers = {e: python for e, python in find_peers(arguments.peers).items() if e in arguments.engines}
-    measure_machine(threads, arguments.seconds, results)
+    results.forget(chosen)
+    if not results.machine:
+        measure_machine(threads, arguments.seconds, results)
     race([name for name in PROBLEMS if name in chosen], threads, arguments.seconds, peers, results)
     measure_own([name for name in OWN if name in chosen], arguments.seconds, results)
-    return results
 
 
 def ratios(results: Results) -> str:

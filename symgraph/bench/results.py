@@ -92,6 +92,11 @@ class Results:
         """Of the rows that have a ratio."""
         return geometric_mean([*self.ratios(threads).values()])
 
+    def forget(self, rows: Sequence[str]) -> None:
+        """Drop what is known of rows that are measured anew."""
+        self.outcomes = [o for o in self.outcomes if o.row not in rows]
+        self.missing = [m for m in self.missing if m.row not in rows]
+
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, [json.dumps(asdict(self), indent=1).encode()])
